@@ -1,0 +1,49 @@
+"""What Patchbay remembers: rows, and nothing that acts. Imports nothing of `api`."""
+
+from models.api_token import ApiToken
+from models.authorization import Authorization, AuthorizationStatus
+from models.base import fold
+from models.connection import AuthenticationType, Connection
+from models.credential import Credential
+from models.crypto_key import CryptoKey, CryptoKeyPurpose, CryptoKeyState, KeyCheck
+from models.event import ConnectionEvent, ConnectionEventType
+from models.fields import Sealed
+from models.folder import Folder, FolderGrant, FolderKind, Permission
+from models.idempotency import IdempotencyKey
+from models.oauth_app import OAuthApp, OAuthAppOrigin
+from models.session import Session, SignInLink
+from models.status import ConnectionStatus, Fixer, StatusReason, StatusReasonCode
+from models.token_journal import TokenJournal
+from models.user import User
+
+__all__ = [
+    "ApiToken",
+    "AuthenticationType",
+    "Authorization",
+    "AuthorizationStatus",
+    "Connection",
+    "ConnectionEvent",
+    "ConnectionEventType",
+    "ConnectionStatus",
+    "Credential",
+    "CryptoKey",
+    "CryptoKeyPurpose",
+    "CryptoKeyState",
+    "Fixer",
+    "Folder",
+    "FolderGrant",
+    "FolderKind",
+    "IdempotencyKey",
+    "KeyCheck",
+    "OAuthApp",
+    "OAuthAppOrigin",
+    "Permission",
+    "Sealed",
+    "Session",
+    "SignInLink",
+    "StatusReason",
+    "StatusReasonCode",
+    "TokenJournal",
+    "User",
+    "fold",
+]

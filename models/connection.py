@@ -1,0 +1,102 @@
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from tortoise import fields
+
+from models.base import Row, fold
+from models.fields import UtcField, WordField
+from models.folder import Folder
+from models.oauth_app import OAuthApp
+from models.status import ConnectionStatus, StatusReason
+from models.user import User
+
+
+class AuthenticationType(StrEnum):
+    OAUTH2_AUTHORIZATION_CODE = "OAUTH2_AUTHORIZATION_CODE"
+    OAUTH2_BRING_YOUR_OWN_APP = "OAUTH2_BRING_YOUR_OWN_APP"
+    OAUTH2_CLIENT_CREDENTIALS = "OAUTH2_CLIENT_CREDENTIALS"
+    OAUTH2_PASSWORD = "OAUTH2_PASSWORD"
+    OAUTH2_JWT_BEARER = "OAUTH2_JWT_BEARER"
+    PERSONAL_ACCESS_TOKEN = "PERSONAL_ACCESS_TOKEN"
+    API_KEY = "API_KEY"
+    BASIC = "BASIC"
+    AWS_ACCESS_KEY = "AWS_ACCESS_KEY"
+    CUSTOM = "CUSTOM"
+
+    @property
+    def needs_consent(self) -> bool:
+        return self in (self.OAUTH2_AUTHORIZATION_CODE, self.OAUTH2_BRING_YOUR_OWN_APP)
+
+
+class Connection(Row):
+    """An account at a provider, kept in a folder. Its secrets are in its `Credential`."""
+
+    folder: fields.ForeignKeyRelation[Folder] = fields.ForeignKeyField(
+        "patchbay.Folder", related_name="connections", on_delete=fields.RESTRICT
+    )
+    connector_key = fields.CharField(max_length=64)
+    name = fields.CharField(max_length=120)
+    name_key = fields.CharField(max_length=240)
+    owner: fields.ForeignKeyRelation[User] = fields.ForeignKeyField("patchbay.User", related_name="connections", on_delete=fields.RESTRICT)
+    authentication_type = WordField(AuthenticationType, max_length=32)
+    oauth_app: fields.ForeignKeyNullableRelation[OAuthApp] = fields.ForeignKeyField(
+        "patchbay.OAuthApp", related_name="connections", null=True, on_delete=fields.RESTRICT
+    )
+    # Site fields that are no secret: a subdomain, a region. Secret ones are in the credential.
+    site: dict[str, str] = fields.JSONField(default=dict)
+    is_default = fields.BooleanField(default=False)
+
+    status = WordField(ConnectionStatus, max_length=16)
+    reason_json: dict[str, Any] | None = fields.JSONField(null=True)
+    status_changed_at = UtcField()
+
+    account = fields.CharField(max_length=320, null=True)
+    scopes: list[str] = fields.JSONField(default=list)
+    missing_scopes: list[str] = fields.JSONField(default=list)
+    expires_at = UtcField(null=True)
+    last_refreshed_at = UtcField(null=True)
+    last_verified_at = UtcField(null=True)
+    last_used_at = UtcField(null=True)
+    created_at = UtcField()
+    updated_at = UtcField()
+
+    # Whether the credential can be renewed without a person: then `due_at` is its next refresh, else its next verification.
+    renewable = fields.BooleanField(default=False)
+    # Null: nothing is due, ever (disabled, or a person must act).
+    due_at = UtcField(null=True)
+    # Consecutive failures of what was due, for the backoff.
+    failures = fields.IntField(default=0)
+    lease_holder = fields.CharField(max_length=64, null=True)
+    lease_until = UtcField(null=True)
+    lease_number = fields.BigIntField(default=0)
+
+    folder_id: UUID
+    owner_id: UUID
+    oauth_app_id: UUID | None
+
+    class Meta:
+        app = "patchbay"
+        table = "connection"
+
+    @property
+    def reason(self) -> StatusReason | None:
+        return None if self.reason_json is None else StatusReason.from_json(self.reason_json)
+
+    @property
+    def next_refresh_at(self) -> datetime | None:
+        return self.due_at if self.renewable else None
+
+    def rename(self, name: str) -> None:
+        self.name, self.name_key = name, fold(name)
+
+    def enter(self, status: ConnectionStatus, reason: StatusReason | None, now: datetime) -> bool:
+        """Take on a status and its reason; True where that changed what a watcher sees. Saves nothing."""
+        if self.status == status and self.reason == reason:
+            return False
+        if self.status != status:
+            self.status_changed_at = now
+        self.status = status
+        self.reason_json = None if reason is None else reason.to_json()
+        return True

@@ -1,0 +1,74 @@
+"""Bring a database to the newest schema: one process at a time, and all of it or nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+from tortoise.migrations.executor import MigrationExecutor
+from tortoise.transactions import in_transaction
+
+from models import sqlite_file
+from models.database_url import DatabaseUrl
+from models.engines.context import apps, connected
+
+# Any number will do, as long as everybody who migrates takes the same.
+_ADVISORY_LOCK = 7_246_358_190_447
+
+
+class MigrationBroke(Exception):
+    """A migration left rows that point to nothing. It was rolled back."""
+
+
+async def migrate(url: str) -> list[str]:
+    """Apply every migration that is missing; their names.
+
+    Raises CorruptDatabase, and whatever a migration raises, and then nothing has changed. An SQLite file that holds something is
+    copied first, to `<file>.before-<migration>`.
+    """
+    target = DatabaseUrl.parse(url)
+    async with _alone(target), connected(target, foreign_keys=False) as context:
+        executor = MigrationExecutor(context.db(), apps(target.dialect))
+        missing = [step.migration.name for step in await executor.plan()]
+        if missing and executor.loader.applied_migrations and target.dialect == "sqlite":
+            copy = target.file.with_name(f"{target.file.name}.before-{missing[0]}")
+            await asyncio.to_thread(sqlite_file.copy, target.file, copy)
+        if missing:
+            await _apply(target)
+        return missing
+
+
+async def pending_migrations(url: str) -> list[str]:
+    """The names of the migrations that this database still needs."""
+    target = DatabaseUrl.parse(url)
+    if target.dialect == "sqlite":
+        sqlite_file.create(target.file)
+    async with connected(target) as context:
+        return [step.migration.name for step in await MigrationExecutor(context.db(), apps(target.dialect)).plan()]
+
+
+async def _apply(target: DatabaseUrl) -> None:
+    async with in_transaction() as transaction:
+        executor = MigrationExecutor(transaction, apps(target.dialect))
+        # First its own table: to ask for one that is not there would end the transaction on PostgreSQL.
+        await executor.recorder.ensure_schema(executor._schema_editor())
+        await executor.migrate()
+        if target.dialect == "sqlite" and await transaction.execute_query_dict("PRAGMA foreign_key_check"):
+            raise MigrationBroke("the migration left rows that point to rows which are not there")
+
+
+@asynccontextmanager
+async def _alone(target: DatabaseUrl) -> AsyncIterator[None]:
+    if target.dialect == "sqlite":
+        sqlite_file.create(target.file)
+        await asyncio.to_thread(sqlite_file.examine, target.file)
+        async with sqlite_file.locked(target.file):
+            yield
+        return
+    # A connection of its own: the lock belongs to a session, and those of the pool come and go.
+    session = await asyncpg.connect(**target.credentials, timeout=10)
+    try:
+        await session.execute(f"SELECT pg_advisory_lock({_ADVISORY_LOCK})")
+        yield
+    finally:
+        await session.close(timeout=10)

@@ -1,0 +1,80 @@
+"""Statements that the models cannot say, in one form for both databases."""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+from tortoise.context import require_context
+from tortoise.models import Model
+
+ModelType = TypeVar("ModelType", bound=Model)
+
+
+async def rows(sql: str, parameters: Sequence[object] = (), **types: type) -> list[dict[str, Any]]:
+    """Run one statement, in the transaction if there is one, and hand back the rows that it selects or returns.
+
+    Parameters are `$1`, `$2` and so on, each usable more than once; write no `$1` inside a literal. They may be None, bool, int,
+    float, str (and so StrEnum), bytes, UUID, an aware datetime, and a dict or list for a JSON column.
+
+    SQLite has only text for an id, a time and JSON, and a number for a truth; PostgreSQL has text for JSON. Name the columns to
+    read as what they are, and both databases give the same: `rows(sql, [now], id=UUID, due_at=datetime, is_default=bool, site=dict)`.
+    Times come in UTC. A column that is not named comes as its database has it.
+    """
+    database = require_context().db()
+    if database.capabilities.dialect == "sqlite":
+        sql = re.sub(r"\$(\d+)", r"?\1", sql)
+        values = [_for_sqlite(parameter) for parameter in parameters]
+    else:
+        values = [_for_both(parameter) for parameter in parameters]
+    # Not by execute_query, which on PostgreSQL drops the rows of RETURNING.
+    found = await database.execute_query_dict(sql, values)
+    return [_read(row, types) for row in found] if types else found
+
+
+def instance(model: type[ModelType], row: Mapping[str, Any]) -> ModelType:
+    """The model of a row that `rows` gave without types and that has every column of its table, and maybe more."""
+    return model._init_from_db(**row)
+
+
+def _for_both(parameter: object) -> object:
+    match parameter:
+        case datetime():
+            if parameter.tzinfo is None:
+                raise TypeError("a parameter that is a time has a time zone")
+            return parameter.astimezone(UTC)
+        case dict() | list():
+            return json.dumps(parameter)
+    return parameter
+
+
+def _for_sqlite(parameter: object) -> object:
+    match _for_both(parameter):
+        case UUID() as id:
+            return str(id)
+        case datetime() as time:
+            # As Tortoise writes it. Without microseconds it has no fraction, and still sorts right: "+" is below ".".
+            return time.isoformat(" ")
+        case other:
+            return other
+
+
+def _read(row: dict[str, Any], types: Mapping[str, type]) -> dict[str, Any]:
+    return row | {name: _READERS.get(kind, kind)(row[name]) for name, kind in types.items() if row[name] is not None}
+
+
+def _uuid(value: Any) -> UUID:
+    return UUID(str(value))
+
+
+def _time(value: Any) -> datetime:
+    return (value if isinstance(value, datetime) else datetime.fromisoformat(value)).astimezone(UTC)
+
+
+def _json(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) else value
+
+
+_READERS: dict[type, Callable[[Any], Any]] = {UUID: _uuid, datetime: _time, dict: _json, list: _json}

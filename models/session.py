@@ -1,0 +1,36 @@
+"""How a browser is signed in. Of links and sessions alike only the SHA-256 is kept."""
+
+from uuid import UUID
+
+from tortoise import fields
+
+from models.base import StrictModel
+from models.fields import UtcField
+from models.user import User
+
+
+class SignInLink(StrictModel):
+    """A link that signs its user in, once."""
+
+    token_hash = fields.CharField(max_length=64, primary_key=True)
+    user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField("patchbay.User", related_name="sign_in_links")
+    expires_at = UtcField()
+
+    user_id: UUID
+
+    class Meta:
+        app = "patchbay"
+        table = "sign_in_link"
+
+
+class Session(StrictModel):
+    """A browser that is signed in."""
+
+    token_hash = fields.CharField(max_length=64, primary_key=True)
+    user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField("patchbay.User", related_name="sessions")
+    created_at = UtcField()
+    expires_at = UtcField()
+
+    class Meta:
+        app = "patchbay"
+        table = "browser_session"
