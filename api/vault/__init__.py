@@ -1,0 +1,1 @@
+"""Secrets at rest: sealed for exactly one row, under keys that are not in the database."""

@@ -1,0 +1,151 @@
+"""Seals secrets so that each opens in exactly one row.
+
+Protected: whoever reads the database, a replica or a backup of it, learns no secret. Whoever writes to it cannot move a secret
+into another row, column, table or folder, nor change one: it no longer opens. Without the master key nothing opens, and there
+is no mode in which secrets are stored plain.
+
+Not protected: that a secret exists, how long it is and when it was stored. An older value put back in its own place, which opens
+as it did then. Whoever has the master key and the database; whoever runs code in this process or reads its memory: Python
+cannot wipe it. A lost master key: what it protects is gone, by design.
+
+The keys, from the outside in. Master keys (`keys.py`) are the operator's and never in the database; they wrap the rows of
+`crypto_key`. Data keys seal; new ones can take over while old ones still open. One derivation key is the root of fingerprints
+and signatures: it seals nothing, so it stays the same when data keys are rotated, and when a master key is rotated it is only
+wrapped anew. Fingerprints compare across years; had they hung upon a data key, each rotation would have made every one stale.
+
+A sealed value, in bytes:
+
+    0xC1 │ suite 1 │ data key 4, big-endian │ nonce 12, random │ ciphertext and tag 16      AES-256-GCM is suite 1
+
+Its associated data are label, header (the first 6 bytes), table, column, row and folder, each after its length.
+"""
+
+import hmac
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Never
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from tortoise.expressions import F
+
+import models
+from api.errors import PatchbayError
+from api.secret import Secret
+from api.vault.bound import LABEL, bound, subkey
+from models import Sealed
+
+_MAGIC: Final = 0xC1
+_AES_256_GCM: Final = 1
+_HEADER_BYTES: Final = 6
+_NONCE_BYTES: Final = 12
+_TAG_BYTES: Final = 16
+_SIGNATURE_BYTES: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a secret lives. Sealed for one place, it opens at no other."""
+
+    table: str
+    column: str
+    row: UUID
+    # None: it belongs to the installation, not to a folder.
+    folder: UUID | None = None
+
+
+class Unreadable(PatchbayError):
+    """A sealed value that does not open at its place: changed, moved, or sealed by a key that is not in the ring."""
+
+    def __init__(self, place: Place, reason: str) -> None:
+        super().__init__(
+            f"The secret in {place.table}.{place.column} of {place.row} cannot be opened: {reason}.",
+            "Enter it again or connect again; if it happens more than once, check who writes to the database.",
+        )
+        self.place = place
+        self.reason = reason
+
+
+class Vault:
+    """Seals, opens, fingerprints and signs. Made by `open_vault`, which checks every key first."""
+
+    def __init__(self, data_keys: Mapping[int, bytes], *, active: int, derivation_key: bytes) -> None:
+        self._ciphers = {key_id: AESGCM(key) for key_id, key in data_keys.items()}
+        self._active = active
+        self._header = bytes([_MAGIC, _AES_256_GCM]) + active.to_bytes(4, "big")
+        self._derivation_key = derivation_key
+        self._fingerprint_key = subkey(derivation_key, "fingerprint")
+        self._signing_keys: dict[str, bytes] = {}
+        self._sealed_since_recorded = 0
+
+    def seal(self, plain: bytes, place: Place) -> Sealed:
+        """Seal a secret for exactly one place."""
+        nonce = os.urandom(_NONCE_BYTES)
+        ciphertext = self._ciphers[self._active].encrypt(nonce, plain, _associated_data(self._header, place))
+        self._sealed_since_recorded += 1
+        return Sealed(self._header + nonce + ciphertext)
+
+    def open(self, sealed: Sealed, place: Place) -> bytes:
+        """The secret that was sealed for this place. Raises Unreadable for anything else."""
+        header, nonce, ciphertext = _split(sealed, place)
+        key_id = int.from_bytes(header[2:], "big")
+        cipher = self._ciphers.get(key_id)
+        if cipher is None:
+            raise Unreadable(place, f"its data key {key_id} is not in the ring")
+        try:
+            return cipher.decrypt(nonce, ciphertext, _associated_data(header, place))
+        except InvalidTag as error:
+            raise Unreadable(place, "it was changed, or sealed for another place") from error
+
+    def reseal(self, sealed: Sealed, old: Place, new: Place) -> Sealed:
+        """Seal for a new place what is sealed for an old one; also brings it under the active key. Raises Unreadable."""
+        return self.seal(self.open(sealed, old), new)
+
+    def fingerprint(self, secret: Secret) -> str:
+        """64 hexadecimal digits, equal for equal secrets; whoever lacks the key can neither guess nor check the secret by them."""
+        return hmac.digest(self._fingerprint_key, secret.reveal().encode(errors="surrogatepass"), "sha256").hex()
+
+    def sign(self, data: bytes, *, purpose: str) -> bytes:
+        """16 bytes that prove, for this purpose only, that the data came from here. Purposes are names in the code, not input."""
+        key = self._signing_keys.get(purpose)
+        if key is None:
+            key = self._signing_keys[purpose] = subkey(self._derivation_key, "signature", purpose)
+        return hmac.digest(key, data, "sha256")[:_SIGNATURE_BYTES]
+
+    def verify(self, data: bytes, signature: bytes, *, purpose: str) -> bool:
+        return hmac.compare_digest(self.sign(data, purpose=purpose), signature)
+
+    async def record_use(self) -> None:
+        """Add what was sealed since the last call to the active key's count, which says when to rotate it (2³¹ at the latest).
+
+        A crash forgets what was not recorded: call it often enough that this is little against 2³¹.
+        """
+        count, self._sealed_since_recorded = self._sealed_since_recorded, 0
+        if not count:
+            return
+        try:
+            await models.CryptoKey.filter(id=self._active).update(encryptions=F("encryptions") + count)
+        except BaseException:
+            # Counted twice at worst, where the update went through and its answer did not: the cautious side.
+            self._sealed_since_recorded += count
+            raise
+
+    def __repr__(self) -> str:
+        return f"Vault(data keys {', '.join(map(str, self._ciphers))}; active {self._active})"
+
+    def __reduce__(self) -> Never:
+        raise TypeError("a vault is not pickled")
+
+
+def _split(sealed: bytes, place: Place) -> tuple[bytes, bytes, bytes]:
+    if len(sealed) < _HEADER_BYTES + _NONCE_BYTES + _TAG_BYTES or sealed[:2] != bytes([_MAGIC, _AES_256_GCM]):
+        raise Unreadable(place, "it does not have the form of a sealed value")
+    nonce_end = _HEADER_BYTES + _NONCE_BYTES
+    return sealed[:_HEADER_BYTES], sealed[_HEADER_BYTES:nonce_end], sealed[nonce_end:]
+
+
+def _associated_data(header: bytes, place: Place) -> bytes:
+    folder = b"" if place.folder is None else place.folder.bytes
+    return bound(LABEL, header, place.table.encode(), place.column.encode(), place.row.bytes, folder)
