@@ -1,0 +1,253 @@
+"""The client's side of OAuth 2.0: builds requests, sends each once, and has the answers read strictly.
+
+Authorization code with PKCE (RFC 6749 section 4.1, RFC 7636), refresh (section 6), client credentials (section 4.4), revocation
+(RFC 7009). Nothing here tries again or follows a redirect: a code or a refresh token may be good for one use only, and
+whoever calls knows better what a second try would cost.
+"""
+
+import base64
+import json
+import re
+import secrets
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from urllib.parse import parse_qsl, quote_plus, urlencode, urlsplit
+
+from authlib.common.urls import add_params_to_uri
+from authlib.oauth2.rfc6749.parameters import prepare_grant_uri, prepare_token_request
+from authlib.oauth2.rfc7009.parameters import prepare_revoke_token_request
+from authlib.oauth2.rfc7636 import create_s256_code_challenge
+
+from api.clock import Clock
+from api.oauth.answers import parse_revocation_answer, parse_token_answer
+from api.oauth.errors import ReservedParameter
+from api.oauth.http import Answer, OutboundClient, OutboundRequest
+from api.oauth.tokens import (
+    AuthorizationServer,
+    BodyFormat,
+    ClientAuthentication,
+    ClientCredentials,
+    RevocationEndpoint,
+    TokenHint,
+    TokenSet,
+)
+from api.secret import Secret
+
+_DEADLINE = timedelta(seconds=20)
+_MAXIMUM_ANSWER = 256_000
+
+_PARAMETER = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)
+_RESERVED = frozenset({"response_type", "client_id", "redirect_uri", "state", "scope", "nonce", "response_mode", "request", "request_uri"})
+
+Parameters = dict[str, str]
+
+
+class OAuthClient:
+    """Speaks to authorization servers. Every call raises TokenError for an answer that is no grant, OutboundError for none."""
+
+    def __init__(self, http: OutboundClient, clock: Clock) -> None:
+        self._http = http
+        self._clock = clock
+
+    @staticmethod
+    def new_code_verifier() -> Secret:
+        """A PKCE verifier of 256 bits, for one authorization."""
+        return Secret(secrets.token_urlsafe(32))
+
+    def authorization_url(
+        self,
+        server: AuthorizationServer,
+        client: ClientCredentials,
+        *,
+        redirect_uri: str,
+        state: Secret,
+        scopes: Sequence[str],
+        code_verifier: Secret | None,
+    ) -> str:
+        """The URL at which a person consents. With PKCE, always S256, unless the server is known to refuse it.
+
+        Raises ReservedParameter where the server's extra parameters, or the query of its URL, name a parameter of the protocol.
+        """
+        if server.authorize_url is None:
+            raise ValueError("this server has no authorization endpoint")
+        if server.pkce and code_verifier is None:
+            raise ValueError("PKCE needs a verifier")
+        url = self._http.guard.check(server.authorize_url).url
+        reserved = _RESERVED | {server.scope_parameter or "scope"}
+        for name in [*server.authorize_parameters, *(name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True))]:
+            _refuse_reserved(name, reserved)
+
+        protocol: Parameters = {}
+        if scopes and server.scope_parameter is not None:
+            protocol[server.scope_parameter] = server.scope_separator.join(scopes)
+        if server.pkce and code_verifier is not None:
+            protocol["code_challenge"] = create_s256_code_challenge(code_verifier.reveal())
+            protocol["code_challenge_method"] = "S256"
+        url = add_params_to_uri(url, [*server.authorize_parameters.items(), *protocol.items()])
+        return str(prepare_grant_uri(url, client.client_id, "code", redirect_uri=redirect_uri, state=state.reveal()))
+
+    async def exchange_code(
+        self,
+        server: AuthorizationServer,
+        client: ClientCredentials,
+        *,
+        code: Secret,
+        redirect_uri: str,
+        code_verifier: Secret | None,
+        asked_scopes: Sequence[str],
+    ) -> TokenSet:
+        """Turn a code into tokens. Where the answer names no scopes, those asked for are granted (RFC 6749 section 5.1)."""
+        parameters = {"code": code.reveal(), "redirect_uri": redirect_uri}
+        sent = [code]
+        if server.pkce and code_verifier is not None:
+            parameters["code_verifier"] = code_verifier.reveal()
+            sent.append(code_verifier)
+        tokens = await self._ask_for_tokens(server, client, "authorization_code", parameters, server.token_parameters, sent)
+        return _with_scopes(tokens, asked_scopes)
+
+    async def refresh(
+        self, server: AuthorizationServer, client: ClientCredentials, refresh_token: Secret, *, scopes: Sequence[str]
+    ) -> TokenSet:
+        """Renew a grant. `scopes` are those granted so far.
+
+        They are not sent, since leaving them out asks for the same again, and a server may refuse more than it granted. The result is
+        complete: it has the old refresh token where none came back, and the old scopes where the answer names none.
+        """
+        tokens = await self._ask_for_tokens(
+            replace(
+                server,
+                token_url=server.refresh_url or server.token_url,
+                client_authentication=server.refresh_client_authentication or server.client_authentication,
+            ),
+            client,
+            "refresh_token",
+            {"refresh_token": refresh_token.reveal()},
+            server.refresh_parameters,
+            [refresh_token],
+        )
+        return _with_scopes(replace(tokens, refresh_token=tokens.refresh_token or refresh_token), scopes)
+
+    async def client_credentials(self, server: AuthorizationServer, client: ClientCredentials, scopes: Sequence[str]) -> TokenSet:
+        """Tokens for the client itself. Where the answer names no scopes, those asked for are granted."""
+        parameters: Parameters = {}
+        if scopes and server.scope_parameter is not None:
+            parameters[server.scope_parameter] = server.scope_separator.join(scopes)
+        tokens = await self._ask_for_tokens(server, client, "client_credentials", parameters, server.token_parameters, [])
+        return _with_scopes(tokens, scopes)
+
+    async def revoke(
+        self, endpoint: RevocationEndpoint, client: ClientCredentials | None, token: Secret, hint: TokenHint | None = None
+    ) -> None:
+        """End a grant at the provider. Returns when the provider says so."""
+        parameters: Parameters
+        if endpoint.parameters is None:
+            parameters = dict(parse_qsl(prepare_revoke_token_request(token.reveal(), hint)[0], keep_blank_values=True))
+        else:
+            parameters = {name: value.reveal() for name, value in endpoint.parameters.items()}
+        sent = [token, *(endpoint.parameters or {}).values()]
+        answer = await self._send(
+            endpoint.url, client, endpoint.client_authentication, endpoint.body_format, parameters, endpoint.headers, method=endpoint.method
+        )
+        parse_revocation_answer(answer, self._clock(), secrets=_with_client_secrets(sent, client))
+
+    async def _ask_for_tokens(
+        self,
+        server: AuthorizationServer,
+        client: ClientCredentials,
+        grant_type: str,
+        parameters: Parameters,
+        extra: Mapping[str, str],
+        sent: Collection[Secret],
+    ) -> TokenSet:
+        answer = await self._send(
+            server.token_url,
+            client,
+            server.client_authentication,
+            server.body_format,
+            _token_parameters(grant_type, parameters, extra),
+            server.token_headers,
+        )
+        return parse_token_answer(answer, server, self._clock(), secrets=_with_client_secrets(sent, client))
+
+    async def _send(
+        self,
+        url: str,
+        client: ClientCredentials | None,
+        authentication: ClientAuthentication | None,
+        body_format: BodyFormat,
+        parameters: Parameters,
+        extra_headers: Mapping[str, str],
+        *,
+        method: str = "POST",
+    ) -> Answer:
+        headers = {"accept": "application/json"} | {name.lower(): value for name, value in extra_headers.items()}
+        if client is not None and authentication is not None:
+            more_parameters, more_headers = _authenticate(client, authentication)
+            parameters = parameters | more_parameters
+            headers |= more_headers
+
+        body: bytes | None = None
+        match body_format:
+            case BodyFormat.QUERY:
+                url = add_params_to_uri(url, list(parameters.items())) if parameters else url
+            case BodyFormat.FORM if parameters:
+                body = urlencode(parameters).encode()
+                headers.setdefault("content-type", "application/x-www-form-urlencoded")
+            case BodyFormat.JSON if parameters:
+                body = json.dumps(parameters).encode()
+                headers.setdefault("content-type", "application/json")
+        return await self._http.send(OutboundRequest(method, url, headers, body), deadline=_DEADLINE, max_bytes=_MAXIMUM_ANSWER)
+
+
+def _token_parameters(grant_type: str, parameters: Parameters, extra: Mapping[str, str]) -> Parameters:
+    """The members of a token request. A connector's own may add to those of the grant and replace none but the grant's name.
+
+    Vendors have grant types of their own, and some take no `grant_type` at all: then the connector gives an empty one.
+    """
+    grant_type = extra.get("grant_type", grant_type)
+    others = {name: value for name, value in extra.items() if name not in parameters and name != "grant_type"}
+    named = dict(parse_qsl(prepare_token_request(grant_type, urlencode(others), **parameters), keep_blank_values=True))
+    if not grant_type:
+        del named["grant_type"]
+    return named
+
+
+def _authenticate(client: ClientCredentials, authentication: ClientAuthentication) -> tuple[Parameters, dict[str, str]]:
+    """Parameters and headers by which a client proves itself (RFC 6749 section 2.3.1). A public client only names itself."""
+    if client.client_secret is None:
+        return {"client_id": client.client_id}, {}
+    secret = client.client_secret.reveal()
+    match authentication:
+        case ClientAuthentication.CLIENT_SECRET_BASIC:
+            return {}, {"authorization": _basic(quote_plus(client.client_id), quote_plus(secret))}
+        case ClientAuthentication.CLIENT_SECRET_BASIC_RAW:
+            return {}, {"authorization": _basic(client.client_id, secret)}
+        case ClientAuthentication.CLIENT_SECRET_POST:
+            return {"client_id": client.client_id, "client_secret": secret}, {}
+        case ClientAuthentication.NONE:
+            return {"client_id": client.client_id}, {}
+
+
+def _basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def _with_client_secrets(sent: Collection[Secret], client: ClientCredentials | None) -> list[Secret]:
+    """All that was sent in secret, also in the forms in which Basic authentication sends it."""
+    if client is None or client.client_secret is None:
+        return list(sent)
+    secret = client.client_secret.reveal()
+    pairs = [(client.client_id, secret), (quote_plus(client.client_id), quote_plus(secret))]
+    return [*sent, client.client_secret, *(Secret(_basic(*pair).removeprefix("Basic ")) for pair in pairs)]
+
+
+def _with_scopes(tokens: TokenSet, scopes: Sequence[str]) -> TokenSet:
+    return replace(tokens, scopes=tuple(scopes)) if tokens.scopes is None else tokens
+
+
+def _refuse_reserved(name: str, reserved: Collection[str]) -> None:
+    """Raises ReservedParameter for a name that a server might take for one of the protocol's: letter case and separators do not count."""
+    canonical = re.sub(r"[^a-z0-9]", "", name.lower())
+    if not _PARAMETER.fullmatch(name) or canonical.startswith("codechallenge") or canonical in {one.replace("_", "") for one in reserved}:
+        raise ReservedParameter(name)
