@@ -1,0 +1,1 @@
+"""People, folders and OAuth apps: what an organization sets up before anyone connects."""
