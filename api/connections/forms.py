@@ -1,0 +1,80 @@
+"""The form that an authentication type asks for, and the check of what came back: every mistake at once, by field."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from api.catalog.connector import Connector, Field, Option
+from api.names import name_problem
+from api.secret import Secret
+from models import AuthenticationType
+
+_LONGEST_VALUE = 16_384
+
+_CLIENT_FIELDS = (
+    Field("client_id", "Client id", help="Of the OAuth app that you registered with the vendor."),
+    Field("client_secret", "Client secret", secret=True, help="Of the same app."),
+)
+_PUBLIC_CLIENT_FIELDS = (_CLIENT_FIELDS[0], Field("client_secret", "Client secret", secret=True, required=False))
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A form filled in well: what is no secret, and what is."""
+
+    site: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
+
+
+def fields_of(connector: Connector, option: Option, type: AuthenticationType) -> tuple[Field, ...]:
+    """All that a form must ask for."""
+    asked = tuple(field for field in connector.fields_for(option) if field.asked)
+    if type is AuthenticationType.OAUTH2_BRING_YOUR_OWN_APP:
+        return asked + (_PUBLIC_CLIENT_FIELDS if _takes_public_clients(option) else _CLIENT_FIELDS)
+    return asked
+
+
+def fill(fields: Sequence[Field], given: Mapping[str, Secret]) -> tuple[Filled, dict[str, str]]:
+    """The values to keep, and what is wrong with them: field path → problem. A default stands in for what is absent."""
+    known = {field.name: field for field in fields}
+    mistakes = {f"fields.{name}": "is not a field of this connector" for name in given if name not in known}
+    site: dict[str, str] = {}
+    secrets: dict[str, Secret] = {}
+    for name, asked in known.items():
+        value = given[name].reveal() if name in given else asked.default or ""
+        problem = _problem(asked, value)
+        if problem is not None:
+            mistakes[f"fields.{name}"] = problem
+        elif value and asked.secret:
+            secrets[name] = Secret(value)
+        elif value:
+            site[name] = value
+    return Filled(site, secrets), mistakes
+
+
+def scope_mistakes(option: Option, asked: Collection[str] | None) -> dict[str, str]:
+    """What is wrong with the scopes that were asked for."""
+    if asked is None:
+        return {}
+    missing = [name for name in option.mandatory_scopes if name not in asked]
+    if missing:
+        return {"scopes": "must include " + ", ".join(missing)}
+    if any(not scope or not scope.isascii() or not scope.isprintable() or " " in scope or len(scope) > 500 for scope in asked):
+        return {"scopes": "must each be printable characters without spaces"}
+    if len(asked) > 200:
+        return {"scopes": "must be at most 200"}
+    return {}
+
+
+def _problem(field: Field, value: str) -> str | None:
+    if not value:
+        return "is required" if field.required else None
+    if len(value) > _LONGEST_VALUE:
+        return f"must not be longer than {_LONGEST_VALUE} characters"
+    if field.secret:
+        # Keys may have several lines; other controls would end up in a header.
+        return None if value.replace("\n", "").replace("\r", "").isprintable() else "must be printable characters"
+    return name_problem(value, longest=_LONGEST_VALUE) or field.problem(value)
+
+
+def _takes_public_clients(option: Option) -> bool:
+    return option.oauth2 is not None and option.oauth2.client_authentication == "none"

@@ -1,0 +1,229 @@
+"""Writing a proven credential down: a new connection, or a new credential for one that is there. One transaction each."""
+
+import random
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from tortoise.exceptions import IntegrityError
+
+import models
+from api.clock import Clock
+from api.connections.provider import Provider
+from api.connections.requests import OwnApp
+from api.connections.schedule import next_due
+from api.connections.secrets import Secrets, credential_place
+from api.errors import Conflict, NameTaken
+from api.events.log import EventLog, Record
+from api.organization.apps import OAuthApps
+from api.vault.vault import Vault
+from models import AuthenticationType, AuthorizationStatus, ConnectionEventType, ConnectionStatus, OAuthAppOrigin, fold
+
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """A credential that the provider took, with all that is known of it."""
+
+    provider: Provider
+    authentication_type: AuthenticationType
+    secrets: Secrets
+    account: str | None
+    scopes: tuple[str, ...] = ()
+    missing_scopes: tuple[str, ...] = ()
+    expires_at: datetime | None = None
+    refresh_expires_at: datetime | None = None
+    oauth_app_id: UUID | None = None
+    # An app that a person brought, to be kept with the connection.
+    own_app: OwnApp | None = field(default=None, repr=False)
+
+    @property
+    def renewable(self) -> bool:
+        if self.authentication_type is AuthenticationType.OAUTH2_CLIENT_CREDENTIALS:
+            return True
+        oauth2 = self.provider.option.oauth2
+        return oauth2 is not None and oauth2.refresh.supported and self.secrets.refresh_token is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a new connection goes, and how it is called."""
+
+    folder_id: UUID
+    owner_id: UUID
+    # None: made from the connector's name.
+    name: str | None
+    # A name that was free when the person consented may be taken now: then the connection gets a number rather than getting lost.
+    name_is_a_wish: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    key: str
+    request: str
+
+
+class Keeper:
+    def __init__(self, *, vault: Vault, log: EventLog, apps: OAuthApps, clock: Clock, chance: random.Random) -> None:
+        self._vault = vault
+        self._log = log
+        self._apps = apps
+        self._clock = clock
+        self._chance = chance
+
+    async def create(
+        self,
+        place: Place,
+        proven: Proven,
+        *,
+        authorization: models.Authorization | None = None,
+        idempotency: Idempotency | None = None,
+    ) -> models.Connection:
+        """A new connection. Raises NameTaken; Conflict where the idempotency key was used meanwhile."""
+        for _ in range(_ATTEMPTS):
+            try:
+                async with self._log.change(place.owner_id) as record:
+                    return await self._create(record, place, proven, authorization, idempotency)
+            except IntegrityError:
+                # Someone was faster: with the name, the first place (which is the default), or the idempotency key.
+                if idempotency and await models.IdempotencyKey.exists(user_id=place.owner_id, key=idempotency.key):
+                    raise Conflict("This idempotency key was used at the same moment.", "Ask again with the same key.") from None
+                await self.check_name(place, proven.provider)
+        raise Conflict("Too many connections are being made here at once.", "Try again.")
+
+    async def check_name(self, place: Place, provider: Provider) -> None:
+        """Raises NameTaken where the name that was asked for cannot be had."""
+        if place.name is None or place.name_is_a_wish:
+            return
+        if await models.Connection.exists(folder_id=place.folder_id, connector_key=provider.connector.key, name_key=fold(place.name)):
+            raise NameTaken(place.name, f"this folder for {provider.name}")
+
+    async def replace(
+        self, connection: models.Connection, proven: Proven, *, actor_id: UUID, authorization: models.Authorization | None = None
+    ) -> models.Connection:
+        """A new credential for a connection that keeps its id, name and default. The one before is gone with this."""
+        now = self._clock()
+        async with self._log.change(actor_id) as record:
+            await connection.refresh_from_db()
+            credential = await models.Credential.get(connection_id=connection.id)
+            previous, former_app_id = connection.status, connection.oauth_app_id
+            connection.oauth_app_id = await self._app_id(proven, connection.folder_id)
+            self._describe(connection, proven, now)
+            connection.enter(ConnectionStatus.CONNECTED, None, now)
+            # A refresh under way for the old credential loses its lease with it.
+            connection.lease_holder = connection.lease_until = None
+            connection.lease_number += 1
+            await connection.save()
+            self._seal(credential, proven, connection.folder_id, now)
+            credential.generation += 1
+            await credential.save()
+            await record.append(connection, ConnectionEventType.RECONNECTED, previous_status=previous)
+            if former_app_id != connection.oauth_app_id:
+                await self._apps.forget_unused(former_app_id)
+            await _succeed(authorization, connection)
+        return connection
+
+    async def _create(
+        self,
+        record: Record,
+        place: Place,
+        proven: Proven,
+        authorization: models.Authorization | None,
+        idempotency: Idempotency | None,
+    ) -> models.Connection:
+        now = self._clock()
+        connector_key = proven.provider.connector.key
+        siblings = models.Connection.filter(folder_id=place.folder_id, connector_key=connector_key)
+        name = place.name
+        if name is None or place.name_is_a_wish:
+            taken = {sibling.name_key for sibling in await siblings.only("name_key")}
+            name = _free_name(place.name or proven.provider.name, taken)
+        connection = models.Connection(
+            id=uuid4(),
+            folder_id=place.folder_id,
+            connector_key=connector_key,
+            owner_id=place.owner_id,
+            authentication_type=proven.authentication_type,
+            is_default=not await siblings.exists(),
+            oauth_app_id=await self._app_id(proven, place.folder_id),
+            status=ConnectionStatus.CONNECTED,
+            status_changed_at=now,
+            created_at=now,
+        )
+        connection.rename(name)
+        self._describe(connection, proven, now)
+        await connection.save(force_create=True)
+        credential = models.Credential(id=uuid4(), connection_id=connection.id)
+        self._seal(credential, proven, place.folder_id, now)
+        await credential.save(force_create=True)
+        await record.append(connection, ConnectionEventType.CREATED)
+        await _succeed(authorization, connection)
+        if idempotency is not None:
+            await models.IdempotencyKey.create(
+                user_id=place.owner_id,
+                key=idempotency.key,
+                request=idempotency.request,
+                connection_id=connection.id,
+                created_at=now,
+            )
+        return connection
+
+    def _describe(self, connection: models.Connection, proven: Proven, now: datetime) -> None:
+        connection.site = dict(proven.provider.site)
+        connection.account = proven.account
+        connection.scopes = list(proven.scopes)
+        connection.missing_scopes = list(proven.missing_scopes)
+        connection.expires_at = proven.expires_at
+        connection.renewable = proven.renewable
+        connection.last_verified_at = now
+        connection.updated_at = now
+        connection.failures = 0
+        connection.due_at = next_due(
+            proven.provider.option,
+            renewable=proven.renewable,
+            obtained_at=now,
+            expires_at=proven.expires_at,
+            chance=self._chance,
+        )
+
+    def _seal(self, credential: models.Credential, proven: Proven, folder_id: UUID, now: datetime) -> None:
+        credential.secrets = proven.secrets.seal(self._vault, credential_place(credential.id, folder_id))
+        credential.fingerprint = self._vault.fingerprint(proven.secrets.consumed())
+        credential.obtained_at = now
+        credential.refresh_expires_at = proven.refresh_expires_at
+
+    async def _app_id(self, proven: Proven, folder_id: UUID) -> UUID | None:
+        """The app that the connection signs in with; one that a person brought is kept now."""
+        if proven.own_app is None:
+            return proven.oauth_app_id
+        app = await self._apps.add(
+            connector_key=proven.provider.connector.key,
+            name=f"Own {proven.provider.name} app"[:120],
+            client_id=proven.own_app.client_id,
+            client_secret=proven.own_app.client_secret,
+            scopes=list(proven.scopes),
+            origin=OAuthAppOrigin.CONNECTION,
+            folder_id=folder_id,
+        )
+        return app.id
+
+
+async def _succeed(authorization: models.Authorization | None, connection: models.Connection) -> None:
+    """The consent led to this connection. What it kept secret is not needed any more."""
+    if authorization is None:
+        return
+    authorization.status = AuthorizationStatus.SUCCEEDED
+    authorization.connection_id = connection.id
+    authorization.secrets = None
+    await authorization.save(update_fields=["status", "connection_id", "secrets"])
+
+
+def _free_name(wished: str, taken: set[str]) -> str:
+    """The name, or the first of `name 2`, `name 3`, … that is free."""
+    name, number = wished, 1
+    while fold(name) in taken:
+        number += 1
+        suffix = f" {number}"
+        name = wished[: 120 - len(suffix)] + suffix
+    return name

@@ -1,0 +1,209 @@
+"""What came of an attempt to renew or to prove a credential, written down: fenced, column by column, with its event.
+
+A result counts only for the credential that it was got with: an answer that comes late, after a reconnect or beside another refresh,
+changes nothing. A connection that was switched off or deleted meanwhile stays so.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import models
+from api.clock import Clock
+from api.connections import reasons
+from api.connections.journal import Intent, Journal
+from api.connections.proof import Proof
+from api.connections.provider import Provider
+from api.connections.schedule import next_due, retry_at
+from api.connections.secrets import Secrets, credential_place
+from api.errors import ProviderFailure
+from api.events.log import EventLog
+from api.oauth.tokens import TokenSet
+from api.vault.vault import Vault
+from models import ConnectionEventType, ConnectionStatus, StatusReason, StatusReasonCode
+from models.leases import Lease
+
+# A consent that ends within this time, and not for the first time, ends for a reason that a new consent does not mend.
+_SHORT_LIFE = timedelta(days=8)
+_REMEMBERED = timedelta(days=60)
+_DEATHS = {StatusReasonCode.REAUTHENTICATION_REQUIRED, StatusReasonCode.EXPIRES_FREQUENTLY}
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A connection as it was when the attempt began."""
+
+    connection: models.Connection
+    credential: models.Credential
+    secrets: Secrets
+    provider: Provider
+
+
+class Outcomes:
+    def __init__(self, *, vault: Vault, log: EventLog, journal: Journal, clock: Clock, chance: random.Random) -> None:
+        self._vault = vault
+        self._log = log
+        self._journal = journal
+        self._clock = clock
+        self._chance = chance
+
+    async def renewed(
+        self, subject: Subject, intent: Intent, tokens: TokenSet, *, actor_id: UUID | None = None, enabling: bool = False
+    ) -> bool:
+        """The provider gave new tokens. False where the credential that they replace is no longer the connection's."""
+        now = self._clock()
+        seen = subject.credential
+        secrets = subject.secrets.with_tokens(tokens)
+        async with self._log.change(actor_id) as record:
+            current = models.Credential.filter(id=seen.id, generation=seen.generation, fingerprint=seen.fingerprint)
+            swapped = await current.update(
+                secrets=secrets.seal(self._vault, credential_place(seen.id, subject.connection.folder_id)),
+                fingerprint=self._vault.fingerprint(secrets.consumed()),
+                generation=seen.generation + 1,
+                obtained_at=now,
+                refresh_expires_at=tokens.refresh_expires_at or seen.refresh_expires_at,
+            )
+            await self._journal.forget(intent)
+            if not swapped:
+                return False
+            connection = await _locked(subject.connection.id)
+            previous, changed = self._works(connection, now, enabling=enabling)
+            connection.expires_at = tokens.expires_at
+            connection.last_refreshed_at = now
+            if tokens.scopes is not None:
+                connection.scopes = list(tokens.scopes)
+            self._plan(connection, subject, now)
+            await connection.save(update_fields=[*_STATE, "expires_at", "last_refreshed_at", "scopes"])
+            if changed:
+                await record.append(connection, ConnectionEventType.STATUS_CHANGED, previous_status=previous)
+        return True
+
+    async def proven(self, subject: Subject, proof: Proof, *, actor_id: UUID | None = None, enabling: bool = False) -> models.Connection:
+        """The provider took the credential."""
+        now = self._clock()
+        async with self._log.change(actor_id) as record:
+            connection = await _locked(subject.connection.id)
+            previous, changed = self._works(connection, now, enabling=enabling)
+            connection.last_verified_at = now
+            connection.account = proof.account or connection.account
+            self._plan(connection, subject, now)
+            await connection.save(update_fields=[*_STATE, "last_verified_at", "account"])
+            if changed:
+                await record.append(connection, ConnectionEventType.STATUS_CHANGED, previous_status=previous)
+        return connection
+
+    async def failed(
+        self, subject: Subject, failure: ProviderFailure, *, actor_id: UUID | None = None, enabling: bool = False
+    ) -> models.Connection | None:
+        """The provider refused, or said nothing. None where the credential is no longer the connection's: then this says nothing of it."""
+        now = self._clock()
+        async with self._log.change(actor_id) as record:
+            current = await models.Credential.get_or_none(id=subject.credential.id)
+            if current is None or current.generation != subject.credential.generation:
+                return None
+            connection = await _locked(subject.connection.id)
+            connection.failures += 1
+            status, reason = await self._verdict(connection, subject.provider.name, failure, now)
+            previous = connection.status
+            if connection.status is ConnectionStatus.DISABLED and not enabling:
+                changed = False
+            else:
+                changed = connection.enter(status, reason, now)
+                again = failure.retryable or status is ConnectionStatus.CONNECTED
+                after = retry_at(now, connection.failures, self._chance, retry_after=failure.retry_after)
+                connection.due_at = after if again else None
+            connection.updated_at = now if changed else connection.updated_at
+            await connection.save(update_fields=_STATE)
+            if changed:
+                await record.append(connection, ConnectionEventType.STATUS_CHANGED, previous_status=previous)
+        return connection
+
+    async def blocked(self, connection_id: UUID, reason: StatusReason) -> None:
+        """Nothing can be tried, for a reason on our own side. It is looked at again, later and later."""
+        now = self._clock()
+        async with self._log.change() as record:
+            connection = await _locked(connection_id)
+            previous = connection.status
+            connection.failures += 1
+            connection.due_at = retry_at(now, connection.failures, self._chance)
+            changed = previous is not ConnectionStatus.DISABLED and connection.enter(ConnectionStatus.ACTION_REQUIRED, reason, now)
+            await connection.save(update_fields=_STATE)
+            if changed:
+                await record.append(connection, ConnectionEventType.STATUS_CHANGED, previous_status=previous)
+
+    async def postponed(self, lease: Lease, until: datetime) -> None:
+        """Not tried: the provider's host asked for a pause."""
+        due_at = until + timedelta(seconds=self._chance.uniform(0, 5))
+        await models.Connection.filter(id=lease.connection_id, lease_number=lease.number).update(due_at=due_at)
+
+    def _works(self, connection: models.Connection, now: datetime, *, enabling: bool) -> tuple[ConnectionStatus, bool]:
+        """The credential works; a connection that is switched off stays off. The status before, and whether it changed."""
+        previous = connection.status
+        connection.failures = 0
+        if previous is ConnectionStatus.DISABLED and not enabling:
+            return previous, False
+        changed = connection.enter(ConnectionStatus.CONNECTED, None, now)
+        connection.updated_at = now if changed else connection.updated_at
+        return previous, changed
+
+    def _plan(self, connection: models.Connection, subject: Subject, now: datetime) -> None:
+        if connection.status is ConnectionStatus.DISABLED:
+            connection.due_at = None
+            return
+        # What was obtained earlier and proven now is due by its own age, unless that is over.
+        connection.due_at = max(
+            now + timedelta(seconds=1),
+            next_due(
+                subject.provider.option,
+                renewable=connection.renewable,
+                obtained_at=now,
+                expires_at=connection.expires_at,
+                chance=self._chance,
+            ),
+        )
+
+    async def _verdict(
+        self, connection: models.Connection, provider: str, failure: ProviderFailure, now: datetime
+    ) -> tuple[ConnectionStatus, StatusReason | None]:
+        """What the connection's status is after this failure.
+
+        A provider's trouble shows only once it matters: while a token lasts, the connection works. What a person must mend shows at
+        once, as a reason; as a status when the credential has ended.
+        """
+        reason = failure.reason
+        lasts = connection.expires_at is not None and connection.expires_at > now
+        if failure.retryable:
+            hidden = lasts or (reason.code is StatusReasonCode.RATE_LIMITED and connection.expires_at is None)
+            return (connection.status, connection.reason) if hidden else (ConnectionStatus.DEGRADED, reason)
+        if reason.code is StatusReasonCode.INVALID_CLIENT and lasts:
+            return ConnectionStatus.CONNECTED, reason
+        if reason.code is StatusReasonCode.REAUTHENTICATION_REQUIRED:
+            return ConnectionStatus.ACTION_REQUIRED, await self._why_dead(connection, provider, reason, now)
+        return ConnectionStatus.ACTION_REQUIRED, reason
+
+    async def _why_dead(self, connection: models.Connection, provider: str, reason: StatusReason, now: datetime) -> StatusReason:
+        """The reason, or, where consents of this connection keep ending early, that."""
+        if connection.reason is not None and connection.reason.code in _DEATHS:
+            return connection.reason
+        events = await models.ConnectionEvent.filter(connection_id=connection.id, at__gt=now - _REMEMBERED).order_by("-id").limit(200)
+        consented_at = _last_consent(events)
+        died_before = any(event.reason is not None and event.reason.code in _DEATHS for event in events)
+        if consented_at is None or not died_before or now - consented_at > _SHORT_LIFE:
+            return reason
+        return reasons.expires_frequently(provider, (now - consented_at).days, reason.provider_error)
+
+
+# What an attempt may change besides the columns that it names.
+_STATE = ["status", "reason_json", "status_changed_at", "failures", "due_at", "updated_at"]
+
+
+async def _locked(connection_id: UUID) -> models.Connection:
+    """The row as it is now, held until the transaction ends."""
+    return await models.Connection.select_for_update().get(id=connection_id)
+
+
+def _last_consent(events: Sequence[models.ConnectionEvent]) -> datetime | None:
+    consents = (ConnectionEventType.CREATED, ConnectionEventType.RECONNECTED)
+    return next((event.at for event in events if event.type in consents), None)

@@ -1,0 +1,80 @@
+"""The loop that keeps connections alive: a metronome, and a tick that begins what is due."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import aiocron
+
+import models
+from api.clock import Clock
+from api.connections.refresher import Refresher
+from models import AuthorizationStatus
+
+logger = logging.getLogger(__name__)
+
+_CHORES_EVERY = timedelta(minutes=1)
+_WAKE_SECONDS = 30.0
+
+
+class RefreshLoop:
+    """`schedule` is a cron expression of six fields, seconds first. At most `concurrency` attempts are under way at once."""
+
+    def __init__(self, refresher: Refresher, *, schedule: str, concurrency: int, clock: Clock) -> None:
+        self._refresher = refresher
+        self._schedule = schedule
+        self._concurrency = concurrency
+        self._clock = clock
+        self._chores_done_at: datetime | None = None
+        self.last_tick_at: datetime | None = None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with asyncio.TaskGroup() as tasks:
+            loop = tasks.create_task(self._run())
+            try:
+                yield
+            finally:
+                loop.cancel()
+
+    async def tick(self) -> bool:
+        """Begin what is due, as far as there are places; whether more may be due."""
+        now = self._clock()
+        if self._chores_done_at is None or now - self._chores_done_at >= _CHORES_EVERY:
+            await self._do_chores(now)
+            self._chores_done_at = now
+        free = self._concurrency - self._refresher.under_way
+        begun = await self._refresher.start_due(limit=free) if free > 0 else 0
+        self.last_tick_at = now
+        return begun == free
+
+    async def _run(self) -> None:
+        beat = asyncio.Event()
+        metronome = aiocron.crontab(self._schedule, func=beat.set, start=True, tz=UTC)
+        try:
+            while True:
+                beat.clear()
+                await self._tick_safely()
+                try:
+                    async with asyncio.timeout(_WAKE_SECONDS):
+                        await beat.wait()
+                except TimeoutError:
+                    logger.warning("metronome missed")
+        finally:
+            metronome.stop()
+
+    async def _tick_safely(self) -> None:
+        try:
+            while await self.tick():
+                await self._refresher.settled(at_most=self._concurrency // 2)
+        # The loop must live: while the database is away it tries again at each beat.
+        except Exception:
+            logger.exception("tick failed")
+
+    async def _do_chores(self, now: datetime) -> None:
+        """Once a minute: what a dead process left behind, and consents whose time is over."""
+        await self._refresher.recover()
+        over = models.Authorization.filter(status=AuthorizationStatus.PENDING, expires_at__lte=now)
+        await over.update(status=AuthorizationStatus.EXPIRED, secrets=None, state_hash=None)

@@ -1,0 +1,332 @@
+"""Keeping one connection alive: renewing its credential, or proving it; once at a time, whoever asks.
+
+Every attempt goes the same way: lease, intent, provider, answer, fenced save. It runs in a task of the refresher's own, so that nobody
+who waits for it can cut it off between the provider's answer and the save.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from functools import partial
+from typing import Any, TypeVar
+from uuid import UUID
+
+import models
+from api.catalog.catalog import Catalog
+from api.clock import Clock
+from api.connections import reasons
+from api.connections.exchange import Exchange
+from api.connections.journal import Intent, Journal
+from api.connections.outcomes import Outcomes, Subject
+from api.connections.pacing import HostPaused, Pacing
+from api.connections.proof import Proof, Prover, Rejected
+from api.connections.provider import Provider
+from api.connections.secrets import Secrets, credential_place
+from api.errors import Conflict, NotFound, ProviderFailure
+from api.oauth.tokens import ClientCredentials, TokenSet
+from api.organization.apps import OAuthApps
+from api.vault.vault import Unreadable, Vault
+from models import AuthenticationType, StatusReasonCode
+from models.leases import Lease, claim, claim_due, release
+
+logger = logging.getLogger(__name__)
+
+# Longer than any attempt may take: 20 seconds at the token endpoint, 15 for the proof, and the waiting for a turn.
+LEASE = timedelta(seconds=60)
+_ATTEMPT_SECONDS = 50.0
+_WAIT_FOR_LEASE_SECONDS = 25.0
+_LOOK_AGAIN_SECONDS = 0.1
+# A token with less than this left is renewed before it is proven.
+_NEARLY_OVER = timedelta(seconds=10)
+
+Result = TypeVar("Result")
+
+
+class Refresher:
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        vault: Vault,
+        exchange: Exchange,
+        prover: Prover,
+        apps: OAuthApps,
+        journal: Journal,
+        outcomes: Outcomes,
+        pacing: Pacing,
+        clock: Clock,
+        holder: str,
+    ) -> None:
+        self._catalog = catalog
+        self._vault = vault
+        self._exchange = exchange
+        self._prover = prover
+        self._apps = apps
+        self._journal = journal
+        self._outcomes = outcomes
+        self._pacing = pacing
+        self._clock = clock
+        self._holder = holder
+        self._tasks: asyncio.TaskGroup | None = None
+        self._running: set[asyncio.Task[Any]] = set()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Own the attempts; at the end wait for those under way, for a token that was asked for must be saved."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            yield
+        self._tasks = None
+
+    async def start_due(self, *, limit: int) -> int:
+        """Begin to look after what is due, at most so many; how many were begun."""
+        now = self._clock()
+        leases = await claim_due(now, holder=self._holder, until=now + LEASE, limit=limit)
+        for lease in leases:
+            self._start(self._look_after(lease))
+        return len(leases)
+
+    @property
+    def under_way(self) -> int:
+        return len(self._running)
+
+    async def settled(self, *, at_most: int = 0) -> None:
+        """Wait until no more than so many attempts are under way."""
+        while len(self._running) > at_most:
+            await asyncio.wait(set(self._running), return_when=asyncio.FIRST_COMPLETED)
+
+    async def verify(self, connection_id: UUID, *, actor_id: UUID, enabling: bool = False) -> Proof:
+        """Ask the provider now, renewing first what has ended. The status says what came of it, also where this raises.
+
+        Raises ProviderFailure, and Conflict where another attempt does not end in time.
+        """
+        lease = await self._wait_for_lease(connection_id)
+        proof: asyncio.Future[Proof] = asyncio.get_running_loop().create_future()
+        self._start(_deliver(self._verify(lease, actor_id, enabling=enabling), proof))
+        return await asyncio.shield(proof)
+
+    async def ending(self, connection_id: UUID) -> Callable[[], Awaitable[bool]] | None:
+        """What ends this connection's grant at the provider, to be called once the connection is deleted; None where nothing can."""
+        try:
+            subject = await self._subject(connection_id)
+            if subject is None or subject.provider.option.oauth2 is None:
+                return None
+            client = await self._client(subject)
+        except (Unreadable, NotFound):
+            return None
+        return partial(self._exchange.revoke, subject.provider, client, subject.secrets, subject.connection.account)
+
+    async def recover(self) -> int:
+        """Save what providers answered and a process that died did not save; how much that was."""
+        rows = await self._journal.answered(self._clock() - LEASE)
+        for row in rows:
+            await self._recover(row)
+        return len(rows)
+
+    def _start(self, attempt: Coroutine[Any, Any, None]) -> None:
+        if self._tasks is None:
+            attempt.close()
+            raise RuntimeError("the refresher is not running")
+        task = self._tasks.create_task(attempt)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _wait_for_lease(self, connection_id: UUID) -> Lease:
+        """The lease, once whoever holds it is done. Raises Conflict."""
+        try:
+            async with asyncio.timeout(_WAIT_FOR_LEASE_SECONDS):
+                while True:
+                    now = self._clock()
+                    lease = await claim(connection_id, holder=self._holder, until=now + LEASE, now=now)
+                    if lease is not None:
+                        return lease
+                    await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+        except TimeoutError:
+            raise Conflict("This connection is being refreshed right now.", "Try again in a few seconds.") from None
+
+    async def _look_after(self, lease: Lease) -> None:
+        """One connection that is due. Raises nothing: one that cannot be looked after must not stop the others."""
+        try:
+            async with asyncio.timeout(_ATTEMPT_SECONDS):
+                await self._look_after_leased(lease)
+        # The lease runs out, and the connection is due again then.
+        except Exception:
+            logger.exception("connection not looked after", extra={"connection": str(lease.connection_id)})
+        else:
+            await release(lease)
+
+    async def _look_after_leased(self, lease: Lease) -> None:
+        try:
+            subject = await self._subject(lease.connection_id)
+        except Unreadable:
+            return await self._outcomes.blocked(lease.connection_id, reasons.secret_unreadable())
+        except NotFound:
+            key = (await models.Connection.get(id=lease.connection_id)).connector_key
+            return await self._outcomes.blocked(lease.connection_id, reasons.connector_gone(key))
+        if subject is None:
+            return None
+        try:
+            if subject.connection.renewable:
+                await self._renew(subject, lease)
+            elif self._is_over(subject):
+                raise ProviderFailure(reasons.no_refresh_token(subject.provider.name), retryable=False)
+            else:
+                proof = await self._prove(subject)
+                await self._outcomes.proven(subject, proof)
+        except HostPaused as pause:
+            await self._outcomes.postponed(lease, pause.until)
+        except ProviderFailure as failure:
+            await self._note(subject, failure)
+        return None
+
+    async def _verify(self, lease: Lease, actor_id: UUID, *, enabling: bool) -> Proof:
+        try:
+            async with asyncio.timeout(_ATTEMPT_SECONDS):
+                subject = await self._subject(lease.connection_id)
+                if subject is None:
+                    raise NotFound("connection")
+                return await self._verify_subject(subject, lease, actor_id, enabling=enabling)
+        except Unreadable:
+            await self._outcomes.blocked(lease.connection_id, reasons.secret_unreadable())
+            raise ProviderFailure(reasons.secret_unreadable(), retryable=False) from None
+        finally:
+            await release(lease)
+
+    async def _verify_subject(self, subject: Subject, lease: Lease, actor_id: UUID, *, enabling: bool) -> Proof:
+        try:
+            subject, proof = await self._proof_after_renewal(subject, lease, actor_id, enabling=enabling)
+        except HostPaused as pause:
+            failure = ProviderFailure(reasons.rate_limited(subject.provider.name), retryable=True, retry_after=pause.until - self._clock())
+            raise failure from None
+        except ProviderFailure as failure:
+            await self._note(subject, failure, actor_id=actor_id, enabling=enabling)
+            raise
+        await self._outcomes.proven(subject, proof, actor_id=actor_id, enabling=enabling)
+        return proof
+
+    async def _proof_after_renewal(self, subject: Subject, lease: Lease, actor_id: UUID, *, enabling: bool) -> tuple[Subject, Proof]:
+        """A proof of the credential, renewed where it has ended or where the provider rejects it."""
+        if not subject.connection.renewable:
+            if self._is_over(subject):
+                raise ProviderFailure(reasons.no_refresh_token(subject.provider.name), retryable=False)
+            return subject, await self._prove(subject)
+        if not self._is_over(subject):
+            try:
+                return subject, await self._prove(subject)
+            except Rejected:
+                logger.info("credential rejected before its end", extra={"connection": str(subject.connection.id)})
+        await self._renew(subject, lease, actor_id=actor_id, enabling=enabling)
+        renewed = await self._subject(subject.connection.id)
+        if renewed is None:
+            raise NotFound("connection")
+        return renewed, await self._prove(renewed)
+
+    async def _renew(self, subject: Subject, lease: Lease, *, actor_id: UUID | None = None, enabling: bool = False) -> None:
+        """New tokens from the provider, saved. Raises ProviderFailure, HostPaused."""
+        async with self._pacing.turn(subject.provider.host):
+            intent = await self._journal.intend(subject.connection, subject.credential, lease)
+            try:
+                tokens = await self._exchange_for(subject)
+            except ProviderFailure as failure:
+                await self._give_up(intent, failure)
+                raise _interrupted(failure, subject) if intent.repeats else failure from None
+            # The provider may have rotated the token: from here to the save nothing may be lost.
+            await self._journal.answer(intent, tokens)
+        saved = await self._outcomes.renewed(subject, intent, tokens, actor_id=actor_id, enabling=enabling)
+        connection = {"connection": str(subject.connection.id)}
+        if saved:
+            logger.info("token refreshed", extra=connection | {"expires_at": tokens.expires_at and tokens.expires_at.isoformat()})
+            return
+        logger.info("token of a replaced credential discarded", extra=connection)
+        if not await models.Connection.exists(id=subject.connection.id):
+            await self._exchange.revoke(subject.provider, await self._client(subject), subject.secrets.with_tokens(tokens))
+
+    async def _exchange_for(self, subject: Subject) -> TokenSet:
+        connection = subject.connection
+        if connection.authentication_type is AuthenticationType.OAUTH2_CLIENT_CREDENTIALS:
+            return await self._exchange.client_credentials(subject.provider, subject.secrets, connection.scopes)
+        if subject.secrets.refresh_token is None:
+            raise ProviderFailure(reasons.no_refresh_token(subject.provider.name), retryable=False)
+        client = await self._client(subject)
+        return await self._exchange.refresh(subject.provider, client, subject.secrets.refresh_token, connection.scopes)
+
+    async def _give_up(self, intent: Intent, failure: ProviderFailure) -> None:
+        """Keep the intent where the provider may have used the token up without our knowing: the next attempt then tells so."""
+        if not (failure.retryable and failure.reason.code is not StatusReasonCode.RATE_LIMITED):
+            await self._journal.forget(intent)
+
+    async def _prove(self, subject: Subject) -> Proof:
+        async with self._pacing.turn(subject.provider.host):
+            return await self._prover.prove(subject.provider, subject.secrets)
+
+    async def _note(self, subject: Subject, failure: ProviderFailure, *, actor_id: UUID | None = None, enabling: bool = False) -> None:
+        if failure.reason.code is StatusReasonCode.RATE_LIMITED and failure.retry_after is not None:
+            self._pacing.pause(subject.provider.host, self._clock() + failure.retry_after)
+        connection = await self._outcomes.failed(subject, failure, actor_id=actor_id, enabling=enabling)
+        logger.warning(
+            "connection failed",
+            extra={
+                "connection": str(subject.connection.id),
+                "reason": failure.reason.code,
+                "status": None if connection is None else connection.status,
+            },
+        )
+
+    async def _recover(self, row: models.TokenJournal) -> None:
+        intent = Intent(row, repeats=False)
+        try:
+            tokens = self._journal.read(row)
+            subject = await self._subject(row.connection_id)
+        except (Unreadable, NotFound):
+            logger.warning("journal entry not readable now", extra={"connection": str(row.connection_id)})
+            return
+        current = subject is not None and subject.credential.fingerprint == row.fingerprint
+        if subject is None or not current or subject.credential.generation != row.generation:
+            await self._journal.forget(intent)
+        elif await self._outcomes.renewed(subject, intent, tokens):
+            logger.info("token recovered from the journal", extra={"connection": str(row.connection_id)})
+
+    async def _subject(self, connection_id: UUID) -> Subject | None:
+        """The connection with its secrets opened; None where it is gone. Raises Unreadable, and NotFound for its connector."""
+        connection = await models.Connection.get_or_none(id=connection_id)
+        credential = await models.Credential.get_or_none(connection_id=connection_id)
+        if connection is None or credential is None:
+            return None
+        secrets = Secrets.open(self._vault, credential.secrets, credential_place(credential.id, connection.folder_id))
+        connector = self._catalog.get(connection.connector_key)
+        option = connector.find_option(connection.authentication_type)
+        if option is None:
+            raise NotFound("authentication option")
+        return Subject(connection, credential, secrets, Provider(connector, option, connection.site))
+
+    async def _client(self, subject: Subject) -> ClientCredentials:
+        app_id = subject.connection.oauth_app_id
+        if app_id is None:
+            return ClientCredentials(subject.provider.site.get("client_id", ""), subject.secrets.fields.get("client_secret"))
+        app = await models.OAuthApp.get(id=app_id)
+        return ClientCredentials(app.client_id, self._apps.secret_of(app))
+
+    def _is_over(self, subject: Subject) -> bool:
+        expires_at = subject.connection.expires_at
+        return expires_at is not None and expires_at <= self._clock() + _NEARLY_OVER
+
+
+async def _deliver(attempt: Coroutine[Any, Any, Result], answer: asyncio.Future[Result]) -> None:
+    """Hand the result or the failure of an attempt to whoever still waits for it."""
+    try:
+        answer.set_result(await attempt)
+    # Whatever it is, it is raised where it is waited for, and must not end the other attempts.
+    except Exception as error:
+        answer.set_exception(error)
+        # Whoever asked may be gone: then this was looked at.
+        answer.exception()
+
+
+def _interrupted(failure: ProviderFailure, subject: Subject) -> ProviderFailure:
+    """A dead grant after an exchange that was never answered: say that this may be why."""
+    if failure.reason.code is not StatusReasonCode.REAUTHENTICATION_REQUIRED:
+        return failure
+    reason = reasons.interrupted_refresh(subject.provider.name, failure.reason.provider_error)
+    return ProviderFailure(reason, retryable=False)

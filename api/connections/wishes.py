@@ -1,0 +1,235 @@
+"""What someone wants to connect, checked: from here on every value is one that the connector asked for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from uuid import UUID
+
+import models
+from api.access import Access, Actor
+from api.catalog.catalog import Catalog
+from api.catalog.connector import Connector, Field, Option
+from api.connections.consent import Addresses, FlowSecrets
+from api.connections.forms import fields_of, fill, scope_mistakes
+from api.connections.provider import Provider
+from api.connections.requests import ConnectRequest, OwnApp, ReconnectRequest
+from api.connections.secrets import Secrets, credential_place
+from api.errors import AuthenticationTypeUnavailable, InvalidInput
+from api.names import name_problem, tidy
+from api.oauth.tokens import ClientCredentials
+from api.organization.apps import OAuthApps, client_mistakes
+from api.secret import Secret
+from api.vault.vault import Vault
+from models import AuthenticationType, OAuthAppOrigin, Permission
+
+_LONGEST_KEY = 200
+_CLIENT = ("client_id", "client_secret")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A connection as someone wants it."""
+
+    provider: Provider
+    type: AuthenticationType
+    folder_id: UUID
+    name: str | None
+    secrets: Mapping[str, Secret]
+    scopes: tuple[str, ...]
+    return_url: str | None = None
+    oauth_app_id: UUID | None = None
+    # An app of the person's own that is not kept yet.
+    own_app: OwnApp | None = field(default=None, repr=False)
+    # Of the consent under way, once the browser has departed.
+    code_verifier: Secret | None = None
+
+    def kept_site(self) -> dict[str, str]:
+        """What a consent under way keeps of it that is no secret."""
+        own = {} if self.own_app is None else {"client_id": self.own_app.client_id}
+        return {**self.provider.site, **own}
+
+    def kept_secrets(self, code_verifier: Secret | None = None) -> FlowSecrets:
+        """What a consent under way keeps of it sealed."""
+        secrets = dict(self.secrets)
+        if self.own_app is not None and self.own_app.client_secret is not None:
+            secrets["client_secret"] = self.own_app.client_secret
+        return FlowSecrets(secrets, code_verifier)
+
+
+class Wishes:
+    def __init__(self, *, access: Access, catalog: Catalog, vault: Vault, apps: OAuthApps, addresses: Addresses) -> None:
+        self._access = access
+        self._catalog = catalog
+        self._vault = vault
+        self._apps = apps
+        self._addresses = addresses
+
+    async def to_connect(self, actor: Actor, request: ConnectRequest) -> Wish:
+        """Raises NotFound, PermissionDenied, AuthenticationTypeUnavailable, InvalidInput."""
+        await self._access.folder(actor, request.folder_id, Permission.CREATE)
+        connector = self._catalog.get(request.connector_key)
+        option = _option(connector, request.authentication_type)
+        mistakes = self._mistakes(option, request.scopes, request.return_url)
+        if request.name is not None and (problem := name_problem(request.name)):
+            mistakes["name"] = problem
+        if request.idempotency_key is not None and (problem := name_problem(request.idempotency_key, longest=_LONGEST_KEY)):
+            mistakes["idempotencyKey"] = problem
+        app, given = _split_own_app(request.authentication_type, request.own_app, request.fields)
+        app_id, app_mistakes = await self._app(actor, connector, request, app)
+        filled, field_mistakes = fill(
+            _form(connector, option, request.authentication_type, app_known=app is not None or app_id is not None), given
+        )
+        mistakes |= app_mistakes | field_mistakes
+        if mistakes:
+            raise InvalidInput(mistakes)
+        return Wish(
+            provider=Provider(connector, option, filled.site),
+            type=request.authentication_type,
+            folder_id=request.folder_id,
+            name=None if request.name is None else tidy(request.name),
+            secrets=filled.secrets,
+            scopes=option.default_scopes if request.scopes is None else request.scopes,
+            return_url=request.return_url,
+            oauth_app_id=app_id,
+            own_app=app,
+        )
+
+    async def to_reconnect(self, connection: models.Connection, request: ReconnectRequest) -> Wish:
+        """What is not given stays as it is; a secret that is not given stays too. Raises as `to_connect`."""
+        connector = self._catalog.get(connection.connector_key)
+        type = connection.authentication_type
+        option = _option(connector, type)
+        mistakes = self._mistakes(option, request.scopes, request.return_url)
+        app, given = _split_own_app(type, request.own_app, request.fields)
+        if app is not None:
+            mistakes |= _present(client_mistakes(app.client_id, app.client_secret, prefix="oauthApp."))
+        form = _form(connector, option, type, app_known=True)
+        filled, field_mistakes = fill(form, await self._standing(connection, form) | dict(given))
+        if mistakes | field_mistakes:
+            raise InvalidInput(mistakes | field_mistakes)
+        scopes = request.scopes
+        if scopes is None:
+            scopes = tuple(dict.fromkeys([*option.mandatory_scopes, *connection.scopes, *connection.missing_scopes]))
+        return Wish(
+            provider=Provider(connector, option, filled.site),
+            type=type,
+            folder_id=connection.folder_id,
+            name=connection.name,
+            secrets=filled.secrets,
+            scopes=scopes,
+            return_url=request.return_url,
+            oauth_app_id=None if app is not None else connection.oauth_app_id,
+            own_app=app,
+        )
+
+    def of(self, authorization: models.Authorization) -> Wish:
+        """The wish that a consent under way keeps. Raises NotFound, AuthenticationTypeUnavailable, Unreadable."""
+        connector = self._catalog.get(authorization.connector_key)
+        option = _option(connector, authorization.authentication_type)
+        kept = FlowSecrets.open(self._vault, authorization.secrets, authorization.id, authorization.folder_id)
+        site = {name: value for name, value in authorization.site.items() if name not in _CLIENT}
+        client_id = authorization.site.get("client_id")
+        return Wish(
+            provider=Provider(connector, option, site),
+            type=authorization.authentication_type,
+            folder_id=authorization.folder_id,
+            name=authorization.name,
+            secrets={name: value for name, value in kept.fields.items() if name not in _CLIENT},
+            scopes=tuple(authorization.scopes),
+            return_url=authorization.return_url,
+            oauth_app_id=authorization.oauth_app_id,
+            own_app=None if client_id is None else OwnApp(client_id, kept.fields.get("client_secret")),
+            code_verifier=kept.code_verifier,
+        )
+
+    async def client_of(self, wish: Wish) -> ClientCredentials:
+        """The OAuth client to act as. Raises Unreadable."""
+        if wish.own_app is not None:
+            return ClientCredentials(wish.own_app.client_id, wish.own_app.client_secret)
+        if wish.oauth_app_id is not None:
+            app = await models.OAuthApp.get(id=wish.oauth_app_id)
+            return ClientCredentials(app.client_id, self._apps.secret_of(app))
+        secret = wish.secrets.get("client_secret")
+        return ClientCredentials(wish.provider.site["client_id"], secret)
+
+    def _mistakes(self, option: Option, scopes: tuple[str, ...] | None, return_url: str | None) -> dict[str, str]:
+        mistakes = scope_mistakes(option, scopes)
+        if return_url is not None and not self._addresses.allows_return_to(return_url):
+            mistakes["returnUrl"] = "its origin is not on the operator's list (PATCHBAY_RETURN_ORIGINS)"
+        return mistakes
+
+    async def _app(
+        self, actor: Actor, connector: Connector, request: ConnectRequest, own_app: OwnApp | None
+    ) -> tuple[UUID | None, dict[str, str]]:
+        """The id of the app to sign in with, where it is one that is kept, and what is wrong with the choice."""
+        if own_app is not None:
+            return None, _present(client_mistakes(own_app.client_id, own_app.client_secret, prefix="oauthApp."))
+        if request.authentication_type is AuthenticationType.OAUTH2_AUTHORIZATION_CODE:
+            app = await models.OAuthApp.get_or_none(connector_key=connector.key, origin=OAuthAppOrigin.OPERATOR)
+            if app is None:
+                raise AuthenticationTypeUnavailable(
+                    f"No OAuth app is registered here for {connector.name}.",
+                    "Ask an administrator to register one, or bring your own (OAUTH2_BRING_YOUR_OWN_APP).",
+                )
+            return app.id, {}
+        if request.oauth_app_id is None:
+            return None, {}
+        kept = await models.OAuthApp.get_or_none(id=request.oauth_app_id, connector_key=connector.key)
+        if kept is None or kept.folder_id is None or not await self._may_use(actor, kept.folder_id):
+            return None, {"oauthAppId": "is not an app that you may use with this connector"}
+        return kept.id, {}
+
+    async def _may_use(self, actor: Actor, folder_id: UUID) -> bool:
+        permissions = await self._access.permissions(actor, [folder_id])
+        return Permission.USE in permissions.get(folder_id, Permission(0))
+
+    async def _standing(self, connection: models.Connection, form: tuple[Field, ...]) -> dict[str, Secret]:
+        """The values that the connection has now, for the fields that are still asked for."""
+        credential = await models.Credential.get(connection_id=connection.id)
+        kept = Secrets.open(self._vault, credential.secrets, credential_place(credential.id, connection.folder_id))
+        standing = {name: Secret(value) for name, value in connection.site.items()} | dict(kept.fields)
+        return {field.name: standing[field.name] for field in form if field.name in standing}
+
+
+def captured(wish: Wish, values: Mapping[str, str]) -> Wish:
+    """The wish with values that came from the provider. Raises InvalidInput where one has not the form that the connector expects."""
+    fields = {field.name: field for field in wish.provider.connector.fields_for(wish.provider.option)}
+    mistakes = {name: problem for name, value in values.items() if (problem := fields[name].problem(value))}
+    if mistakes:
+        raise InvalidInput(mistakes)
+    provider = wish.provider
+    return replace(wish, provider=Provider(provider.connector, provider.option, {**provider.site, **values}))
+
+
+def _option(connector: Connector, type: AuthenticationType) -> Option:
+    option = connector.find_option(type)
+    if option is None:
+        raise AuthenticationTypeUnavailable(
+            f"{connector.name} does not offer {type}.", "Choose one of the authentication options of the connector."
+        )
+    return option
+
+
+def _form(connector: Connector, option: Option, type: AuthenticationType, *, app_known: bool) -> tuple[Field, ...]:
+    """What must be filled in; of one's own app nothing, where it is named beside the fields."""
+    form = fields_of(connector, option, type)
+    if app_known and type.needs_consent:
+        return tuple(field for field in form if field.name not in _CLIENT)
+    return form
+
+
+def _split_own_app(
+    type: AuthenticationType, own_app: OwnApp | None, fields: Mapping[str, Secret]
+) -> tuple[OwnApp | None, dict[str, Secret]]:
+    """One's own app may come beside the fields or, as a form has it, among them."""
+    rest = dict(fields)
+    if type is not AuthenticationType.OAUTH2_BRING_YOUR_OWN_APP:
+        if own_app is not None:
+            raise InvalidInput({"oauthApp": f"goes with {AuthenticationType.OAUTH2_BRING_YOUR_OWN_APP} only"})
+        return None, rest
+    if own_app is None and "client_id" in rest:
+        own_app = OwnApp(rest.pop("client_id").reveal(), rest.pop("client_secret", None))
+    return own_app, rest
+
+
+def _present(mistakes: Mapping[str, str | None]) -> dict[str, str]:
+    return {field: problem for field, problem in mistakes.items() if problem is not None}

@@ -1,0 +1,31 @@
+"""Logs: one JSON object a line on standard error, an event each, with its fields. Control characters are escaped by JSON itself."""
+
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+from pythonjsonlogger.json import JsonFormatter
+
+_SERVER_LOGGERS = ("uvicorn", "uvicorn.error", "uvicorn.access")
+
+
+class EventFormatter(JsonFormatter):
+    """`time`, `level`, `logger`, `message`, then the event's own fields."""
+
+    def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
+        log_data["time"] = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        log_data["level"] = record.levelname
+        log_data["logger"] = record.name
+        super().add_fields(log_data, record, message_dict)
+
+
+def configure_logging(level: str) -> None:
+    """Send every logger of the process, the server's included, through one handler."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(EventFormatter("%(message)s", json_ensure_ascii=True))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for name in _SERVER_LOGGERS:
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True

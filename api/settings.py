@@ -1,0 +1,322 @@
+"""The settings, read once from the environment. Nothing else reads it.
+
+Every variable begins with PATCHBAY_. A secret one may come from a file instead: PATCHBAY_KEYS_FILE names a file that holds what
+PATCHBAY_KEYS would.
+"""
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from cronsim import CronSim, CronSimError
+
+from api.errors import InvalidSettings
+from api.secret import Secret
+from models.database import DatabaseUrl, InvalidDatabaseUrl
+
+PREFIX = "PATCHBAY_"
+
+_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+_HOST = r"(\[[0-9a-f:]+\]|[a-z0-9]([a-z0-9.-]*[a-z0-9])?)"
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One variable of the environment, as the operator is told of it."""
+
+    name: str
+    accepts: str
+    default: str
+    meaning: str
+    read: Callable[[str], Any]
+    secret: bool = False
+
+    @property
+    def full_name(self) -> str:
+        return PREFIX + self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    data_folder: Path
+    database_url: Secret
+    host: str
+    port: int
+    public_url: str
+    key_file: Path | None
+    keys: Secret | None
+    sandbox: bool
+    playground: bool
+    egress_allow: frozenset[str]
+    egress_ca_file: Path | None
+    return_origins: frozenset[str]
+    allowed_origins: frozenset[str]
+    connectors_folder: Path | None
+    refresh_schedule: str
+    refresh_concurrency: int
+    log_level: str
+
+    @property
+    def sandbox_url(self) -> str:
+        return f"{self.public_url}/sandbox"
+
+    @property
+    def is_local_default(self) -> bool:
+        """SQLite, for this machine alone: the one case in which Patchbay makes its key itself."""
+        bound = self.host in _LOOPBACK
+        return bound and _is_loopback(self.public_url) and self.database_url.reveal().startswith("sqlite:")
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read the settings. Raises InvalidSettings with everything that is wrong, without repeating a secret."""
+        texts, problems = _texts(environment)
+        values: dict[str, Any] = {}
+        for variable in VARIABLES:
+            try:
+                values[variable.name] = variable.read(texts[variable.name]) if variable.name in texts else None
+            except ValueError as error:
+                problems.append(f"{variable.full_name} {error}; it accepts {variable.accepts}.")
+        if problems:
+            raise InvalidSettings(problems)
+        settings = cls._complete(values)
+        if settings.keys is None and settings.key_file is None and not settings.is_local_default:
+            raise InvalidSettings([_NO_KEY])
+        return settings
+
+    @classmethod
+    def _complete(cls, values: Mapping[str, Any]) -> Self:
+        """Fill in what follows from other settings."""
+
+        def given(name: str, default: Any) -> Any:
+            return default if values[name] is None else values[name]
+
+        data_folder: Path = given("DATA_FOLDER", Path(".patchbay").absolute())
+        port: int = given("PORT", 8000)
+        settings = cls(
+            data_folder=data_folder,
+            database_url=given("DATABASE_URL", Secret(f"sqlite://{data_folder / 'patchbay.db'}")),
+            host=given("HOST", "127.0.0.1"),
+            port=port,
+            public_url=given("PUBLIC_URL", f"http://127.0.0.1:{port}"),
+            key_file=values["KEY_FILE"],
+            keys=values["KEYS"],
+            sandbox=False,
+            playground=given("PLAYGROUND", True),
+            egress_allow=given("EGRESS_ALLOW", frozenset()),
+            egress_ca_file=values["EGRESS_CA_FILE"],
+            return_origins=given("RETURN_ORIGINS", frozenset()),
+            allowed_origins=given("ALLOWED_ORIGINS", frozenset()),
+            connectors_folder=values["CONNECTORS_FOLDER"],
+            refresh_schedule=given("REFRESH_SCHEDULE", "*/5 * * * * *"),
+            refresh_concurrency=given("REFRESH_CONCURRENCY", 64),
+            log_level=given("LOG_LEVEL", "INFO"),
+        )
+        # On the local default people try things out.
+        return replace(settings, sandbox=given("SANDBOX", settings.is_local_default))
+
+
+_NO_KEY = (
+    "PATCHBAY_KEY_FILE or PATCHBAY_KEYS is needed: Patchbay makes a master key by itself only for SQLite on this machine alone. "
+    "Make one with `patchbay keys generate --file FILE`, keep it apart from the database and its backups, and set PATCHBAY_KEY_FILE to it."
+)
+
+
+def _texts(environment: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """The values that were given, by name without prefix, and what is wrong with how they were given."""
+    names = {variable.full_name: variable for variable in VARIABLES}
+    files = {f"{variable.full_name}_FILE": variable for variable in VARIABLES if variable.secret}
+    texts: dict[str, str] = {}
+    problems: list[str] = []
+    for name in sorted(key for key in environment if key.startswith(PREFIX)):
+        variable = names.get(name) or files.get(name)
+        if variable is None:
+            near = difflib.get_close_matches(name, [*names, *files], n=1)
+            problems.append(f"{name} is not a setting." + (f" Is {near[0]} meant?" if near else ""))
+        elif variable.name in texts:
+            problems.append(f"{variable.full_name} and {variable.full_name}_FILE are both set; set one of them.")
+        elif name in files:
+            try:
+                texts[variable.name] = Path(environment[name]).read_text().strip()
+            except (OSError, UnicodeDecodeError):
+                problems.append(f"{name} names a file that cannot be read.")
+        else:
+            texts[variable.name] = environment[name]
+    return texts, problems
+
+
+def _database_url(text: str) -> Secret:
+    try:
+        DatabaseUrl.parse(text)
+    except InvalidDatabaseUrl as error:
+        raise ValueError(f"is not usable: {error}") from None
+    return Secret(text)
+
+
+def _public_url(text: str) -> str:
+    parts = _split(text)
+    if parts is None or parts.path or parts.query or parts.fragment or parts.username is not None:
+        raise ValueError("is not a scheme and a host alone")
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+        raise ValueError("must begin with https:// unless its host is this machine")
+    return text
+
+
+def _origins(text: str) -> frozenset[str]:
+    origins = _items(text)
+    for origin in origins:
+        parts = _split(origin)
+        if parts is None or parts.scheme not in ("http", "https") or origin != f"{parts.scheme}://{parts.netloc}":
+            raise ValueError(f"holds “{origin}”, which is no origin")
+    return origins
+
+
+def _hosts(text: str) -> frozenset[str]:
+    hosts = _items(text.lower())
+    for host in hosts:
+        if not re.fullmatch(_HOST + r"(:[0-9]{1,5})?", host):
+            raise ValueError(f"holds “{host}”, which is no host")
+    return hosts
+
+
+def _items(text: str) -> frozenset[str]:
+    return frozenset(item.strip() for item in text.split(",") if item.strip())
+
+
+def _split(text: str) -> Any:
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018 - reading it is the check
+    except ValueError:
+        return None
+    return parts if parts.hostname else None
+
+
+def _is_loopback(url: str) -> bool:
+    return urlsplit(url).hostname in _LOOPBACK
+
+
+def _switch(text: str) -> bool:
+    if text not in ("on", "off"):
+        raise ValueError("is neither on nor off")
+    return text == "on"
+
+
+def _between(least: int, most: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not text.isascii() or not text.isdecimal() or not least <= int(text[:10]) <= most:
+            raise ValueError("is not such a number")
+        return int(text)
+
+    return read
+
+
+def _schedule(text: str) -> str:
+    if len(text.split()) != 6:
+        raise ValueError("does not have six fields")
+    try:
+        CronSim(text, datetime.now(UTC))
+    except CronSimError:
+        raise ValueError("is not a schedule") from None
+    return text
+
+
+def _level(text: str) -> str:
+    if text not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        raise ValueError("is not a level")
+    return text
+
+
+def _host(text: str) -> str:
+    if not re.fullmatch(r"[0-9A-Za-z.:-]+", text):
+        raise ValueError("is not an address")
+    return text
+
+
+def _folder(text: str) -> Path:
+    if not Path(text).is_dir():
+        raise ValueError("is not a folder")
+    return Path(text).absolute()
+
+
+def _file(text: str) -> Path:
+    if not Path(text).is_file():
+        raise ValueError("is not a file")
+    return Path(text).absolute()
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise ValueError("is empty")
+    return Path(text).absolute()
+
+
+VARIABLES = (
+    Variable("DATA_FOLDER", "a path", ".patchbay", "Where SQLite, the local key and the sandbox keep their files.", _path),
+    Variable(
+        "DATABASE_URL",
+        "sqlite:///path or postgres://user:password@host/name",
+        "SQLite in the data folder",
+        "Where everything is remembered.",
+        _database_url,
+        secret=True,
+    ),
+    Variable("HOST", "an address of this machine", "127.0.0.1", "The address to listen on.", _host),
+    Variable("PORT", "1 to 65535", "8000", "The port to listen on.", _between(1, 65535)),
+    Variable(
+        "PUBLIC_URL",
+        "https://host, or http:// with a loopback host",
+        "http://127.0.0.1:PORT",
+        "How browsers reach Patchbay. Callback URLs are built from it alone.",
+        _public_url,
+    ),
+    Variable("KEY_FILE", "a path", "made in the data folder, for SQLite on loopback only", "The file with the master keys.", _path),
+    Variable(
+        "KEYS",
+        "id:base64, the primary first, separated by commas",
+        "",
+        "The master keys themselves, instead of a file.",
+        Secret,
+        secret=True,
+    ),
+    Variable(
+        "SANDBOX", "on or off", "on for SQLite on loopback, else off", "Whether the OAuth provider for trying things out is there.", _switch
+    ),
+    Variable("PLAYGROUND", "on or off", "on", "Whether browsers get the GraphQL playground.", _switch),
+    Variable(
+        "EGRESS_ALLOW",
+        "host or host:port, separated by commas",
+        "",
+        "Providers that may be called though they are private or plain http.",
+        _hosts,
+    ),
+    Variable("EGRESS_CA_FILE", "the path of a PEM file", "", "Certificate authorities to trust besides the system's.", _file),
+    Variable(
+        "RETURN_ORIGINS",
+        "origins, separated by commas",
+        "",
+        "Where a browser may be sent after consent, besides Patchbay itself.",
+        _origins,
+    ),
+    Variable(
+        "ALLOWED_ORIGINS",
+        "origins, separated by commas",
+        "",
+        "Whose pages may use the API with a browser's session, besides our own.",
+        _origins,
+    ),
+    Variable("CONNECTORS_FOLDER", "the path of a folder", "", "Further connector files, one TOML file a connector.", _folder),
+    Variable(
+        "REFRESH_SCHEDULE",
+        "cron with six fields, seconds first",
+        "*/5 * * * * *",
+        "When the refresh loop looks for what is due.",
+        _schedule,
+    ),
+    Variable("REFRESH_CONCURRENCY", "1 to 1000", "64", "How many connections are refreshed at once.", _between(1, 1000)),
+    Variable("LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", "INFO", "What is logged.", _level),
+)

@@ -1,0 +1,19 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.clock import HeldClock
+from tests.installation import Installation, installed
+
+
+@pytest.fixture
+def clock() -> HeldClock:
+    return HeldClock()
+
+
+@pytest.fixture
+async def here(database_url: str, tmp_path: Path, clock: HeldClock) -> AsyncIterator[Installation]:
+    """A whole Patchbay, once on each database."""
+    async with installed(database_url, tmp_path, clock) as installation:
+        yield installation
