@@ -1,0 +1,67 @@
+"""For whatever watches the process: `/livez`, does it run at all; `/readyz`, can it work."""
+
+import asyncio
+import logging
+from datetime import timedelta
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from api.patchbay import Patchbay
+from api.routes.browser import patchbay_of
+from api.vault.vault import Place, Unreadable
+from models.database import rows
+
+logger = logging.getLogger(__name__)
+
+_ANSWER_WITHIN_SECONDS = 2.0
+# The loop wakes at least twice a minute; a tick this old means that it hangs.
+_OLDEST_TICK = timedelta(minutes=2)
+_CANARY = Place("canary", "canary", UUID(int=0))
+
+
+def routes() -> list[BaseRoute]:
+    return [Route("/livez", _livez, methods=["GET"]), Route("/readyz", _readyz, methods=["GET"])]
+
+
+async def _livez(_: Request) -> Response:
+    return _answer({"alive": True}, 200)
+
+
+async def _readyz(request: Request) -> Response:
+    patchbay = patchbay_of(request)
+    database, key, tick_age = await _database_answers(), _key_works(patchbay), _tick_age(patchbay)
+    ready = database and key and (tick_age is None or tick_age < _OLDEST_TICK)
+    seconds = None if tick_age is None else round(tick_age.total_seconds(), 1)
+    return _answer({"ready": ready, "database": database, "key": key, "last_tick_age": seconds}, 200 if ready else 503)
+
+
+async def _database_answers() -> bool:
+    try:
+        async with asyncio.timeout(_ANSWER_WITHIN_SECONDS):
+            await rows("SELECT 1 AS one")
+    # Whatever stops it from answering, each driver in its own words: this is the one who must tell.
+    except Exception:
+        logger.exception("database did not answer")
+        return False
+    return True
+
+
+def _key_works(patchbay: Patchbay) -> bool:
+    """Whether what is sealed now opens again."""
+    try:
+        return patchbay.vault.open(patchbay.vault.seal(b"canary", _CANARY), _CANARY) == b"canary"
+    except Unreadable:
+        return False
+
+
+def _tick_age(patchbay: Patchbay) -> timedelta | None:
+    """How long ago the refresh loop last looked; None where it has not yet."""
+    last = patchbay.refresh_loop.last_tick_at
+    return None if last is None else patchbay.clock() - last
+
+
+def _answer(body: dict[str, object], status: int) -> Response:
+    return JSONResponse(body, status, {"cache-control": "no-store"})
