@@ -1,0 +1,64 @@
+"""Patchbay as an ASGI application: its doors, and the life of what stands behind them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import Mount
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api import graphql, routes
+from api.clock import Clock, utc_now
+from api.patchbay import Patchbay, open_patchbay
+from api.sandbox.app import create_sandbox
+from api.settings import Settings
+
+SANDBOX_CONNECTOR = "sandbox"
+
+
+def create_app(settings: Settings, *, clock: Clock = utc_now) -> Starlette:
+    """The application for these settings. Opening it (its lifespan) raises StartRefused where something is not right."""
+    sandbox = _sandbox(settings, clock)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with open_patchbay(settings, clock=clock) as patchbay:
+            if sandbox is not None:
+                await _register_sandbox(patchbay, sandbox)
+            app.state.patchbay = patchbay
+            yield
+
+    return Starlette(
+        routes=[*routes.routes(settings), *graphql.routes(settings), *([] if sandbox is None else [Mount("/sandbox", sandbox)])],
+        lifespan=lifespan,
+        middleware=[Middleware(DatabaseOfRequest)],
+    )
+
+
+class DatabaseOfRequest:
+    """Lets the models find the database in every request, whichever task serves it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            return await self._app(scope, receive, send)
+        patchbay: Patchbay = scope["app"].state.patchbay
+        with patchbay.database.entered():
+            await self._app(scope, receive, send)
+        return None
+
+
+def _sandbox(settings: Settings, clock: Clock) -> Starlette | None:
+    if not settings.sandbox:
+        return None
+    callback = f"{settings.public_url}/provisioning_/callback/{SANDBOX_CONNECTOR}"
+    return create_sandbox(settings.data_folder / "sandbox.db", settings.sandbox_url, clock, (callback,))
+
+
+async def _register_sandbox(patchbay: Patchbay, sandbox: Starlette) -> None:
+    """The sandbox's client is the operator's app for its connector, so that the first connection needs no set-up."""
+    client = sandbox.state.sandbox
+    await patchbay.oauth_apps.keep_registered(SANDBOX_CONNECTOR, client_id=client.client_id, client_secret=client.client_secret)

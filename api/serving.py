@@ -1,0 +1,66 @@
+"""The server process: uvicorn around the application, and the words it greets with."""
+
+from socket import socket
+
+import click
+import uvicorn
+
+import models
+from api.app import create_app
+from api.patchbay import Patchbay
+from api.settings import Settings
+
+# How long streams and requests have to end once the server is asked to stop; attempts at providers have their own time after that.
+_GRACE_SECONDS = 5
+
+
+def serve_until_stopped(settings: Settings, *, owner: str) -> None:
+    """Serve; on the local default sign the owner of this machine in by a link."""
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws_max_size=64 * 1024,
+        ws_max_queue=32,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    _GreetingServer(config, settings, owner).run()
+
+
+class _GreetingServer(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, settings: Settings, owner: str) -> None:
+        super().__init__(config)
+        self._settings = settings
+        self._owner = owner
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            patchbay: Patchbay = self.config.app.state.patchbay  # type: ignore[union-attr]
+            with patchbay.database.entered():
+                await self._greet(patchbay)
+
+    async def _greet(self, patchbay: Patchbay) -> None:
+        url = self._settings.public_url
+        lines = ["Patchbay is ready."]
+        if self._settings.is_local_default:
+            user = await _local_user(patchbay, self._owner)
+            link = await patchbay.people.new_sign_in_link(user.id)
+            lines.append(f"  Sign in      {url}/sign-in?link={link.reveal()}   (once, within an hour)")
+        if self._settings.playground:
+            lines.append(f"  Playground   {url}/graphql")
+        if self._settings.sandbox:
+            lines.append(f"  Sandbox      {url}/sandbox/")
+        lines.append("  Stop         Ctrl+C")
+        click.echo("\n".join(lines))
+
+
+async def _local_user(patchbay: Patchbay, name: str) -> models.User:
+    """The first administrator; on a first start one with the name of whoever started it."""
+    user = await models.User.filter(administrator=True).order_by("created_at").first()
+    return user or await patchbay.people.add_user(name=name, administrator=True)
