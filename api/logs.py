@@ -5,6 +5,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
 _SERVER_LOGGERS = ("uvicorn", "uvicorn.error", "uvicorn.access")
@@ -12,6 +13,10 @@ _SERVER_LOGGERS = ("uvicorn", "uvicorn.error", "uvicorn.access")
 
 class EventFormatter(JsonFormatter):
     """`time`, `level`, `logger`, `message`, then the event's own fields."""
+
+    def __init__(self) -> None:
+        # The server adds its message a second time, in colours.
+        super().__init__("%(message)s", json_ensure_ascii=True, reserved_attrs=[*RESERVED_ATTRS, "color_message"])
 
     def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
         log_data["time"] = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
@@ -23,8 +28,10 @@ class EventFormatter(JsonFormatter):
 def configure_logging(level: str) -> None:
     """Send every logger of the process, the server's included, through one handler."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(EventFormatter("%(message)s", json_ensure_ascii=True))
+    handler.setFormatter(EventFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    # Its debug lines would name tokens, and tokens are in no log.
+    logging.getLogger("authlib").setLevel(logging.INFO)
     for name in _SERVER_LOGGERS:
         logger = logging.getLogger(name)
         logger.handlers.clear()

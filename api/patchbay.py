@@ -142,7 +142,9 @@ def _assemble(
         offers=Offers(catalog, addresses),
         feed=EventFeed(access, database, wakeup),
         refresher=refresher,
-        refresh_loop=RefreshLoop(refresher, schedule=settings.refresh_schedule, concurrency=settings.refresh_concurrency, clock=clock),
+        refresh_loop=RefreshLoop(
+            refresher, vault, schedule=settings.refresh_schedule, concurrency=settings.refresh_concurrency, clock=clock
+        ),
     )
 
 

@@ -11,6 +11,7 @@ import aiocron
 import models
 from api.clock import Clock
 from api.connections.refresher import Refresher
+from api.vault.vault import Vault
 from models import AuthorizationStatus
 
 logger = logging.getLogger(__name__)
@@ -22,8 +23,9 @@ _WAKE_SECONDS = 30.0
 class RefreshLoop:
     """`schedule` is a cron expression of six fields, seconds first. At most `concurrency` attempts are under way at once."""
 
-    def __init__(self, refresher: Refresher, *, schedule: str, concurrency: int, clock: Clock) -> None:
+    def __init__(self, refresher: Refresher, vault: Vault, *, schedule: str, concurrency: int, clock: Clock) -> None:
         self._refresher = refresher
+        self._vault = vault
         self._schedule = schedule
         self._concurrency = concurrency
         self._clock = clock
@@ -74,7 +76,8 @@ class RefreshLoop:
             logger.exception("tick failed")
 
     async def _do_chores(self, now: datetime) -> None:
-        """Once a minute: what a dead process left behind, and consents whose time is over."""
+        """Once a minute: what a dead process left behind, consents whose time is over, and how often the keys were used."""
         await self._refresher.recover()
         over = models.Authorization.filter(status=AuthorizationStatus.PENDING, expires_at__lte=now)
         await over.update(status=AuthorizationStatus.EXPIRED, secrets=None, state_hash=None)
+        await self._vault.record_use()

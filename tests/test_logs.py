@@ -1,0 +1,33 @@
+"""Logs: one JSON object a line."""
+
+import json
+import logging
+
+import pytest
+from api.logs import EventFormatter
+from api.secret import Secret
+
+
+def written(message: str, **extra: object) -> dict[str, object]:
+    record = logging.getLogger("api.test").makeRecord("api.test", logging.INFO, __file__, 1, message, (), None, extra=extra)
+    line = EventFormatter().format(record)
+    assert "\n" not in line
+    loaded: dict[str, object] = json.loads(line)
+    return loaded
+
+
+def test_an_event_is_one_line_with_its_fields() -> None:
+    event = written("token refreshed", connection="c1", expires_in=3600)
+
+    assert (event["message"], event["level"], event["logger"]) == ("token refreshed", "INFO", "api.test")
+    assert (event["connection"], event["expires_in"]) == ("c1", 3600)
+    assert str(event["time"]).endswith("+00:00")
+
+
+@pytest.mark.parametrize("text", ["a\nb", "\x1b[31mred", "\u202eevil", "\x00"])
+def test_what_others_wrote_stays_on_its_line(text: str) -> None:
+    assert written("event", subject=text)["subject"] == text
+
+
+def test_a_secret_that_slips_in_stays_hidden() -> None:
+    assert "hush" not in str(written("event", token=Secret("hush")))
