@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from tortoise import fields
+from tortoise.queryset import QuerySet
 
 from models.base import Row, fold
 from models.fields import UtcField, WordField
@@ -79,6 +80,14 @@ class Connection(Row):
     class Meta:
         app = "patchbay"
         table = "connection"
+
+    @classmethod
+    def signed_in_with(cls, oauth_app_id: UUID | None, account: str | None = None) -> QuerySet["Connection"]:
+        """Connections that sign in with an app, as this account or as anyone; none for no app."""
+        if oauth_app_id is None:
+            return cls.filter(id__in=[])
+        found = cls.filter(oauth_app_id=oauth_app_id)
+        return found if account is None else found.filter(account=account)
 
     @property
     def reason(self) -> StatusReason | None:

@@ -29,7 +29,7 @@ from api.connections.consent import (
     single_values,
 )
 from api.connections.exchange import Exchange
-from api.connections.keeping import Idempotency, Keeper, Place, Proven
+from api.connections.keeping import Idempotency, Keeper, KeyUsed, Place, Proven
 from api.connections.requests import ConnectRequest, ReconnectRequest
 from api.connections.wishes import Wish, Wishes
 from api.errors import Conflict, NotFound, PatchbayError, ProviderFailure
@@ -88,10 +88,13 @@ class Connecting:
         wish = await self._wishes.to_connect(actor, request)
         place = Place(request.folder_id, actor.user_id, wish.name)
         await self._keeper.check_name(place, wish.provider)
-        if wish.type.needs_consent:
-            return await self._begin(actor, wish, idempotency=idempotency)
-        proven = await self._exchange.prove_static(wish)
-        return await self._keeper.create(place, proven, idempotency=idempotency)
+        try:
+            if wish.type.needs_consent:
+                return await self._begin(actor, wish, idempotency=idempotency)
+            proven = await self._exchange.prove_static(wish)
+            return await self._keeper.create(place, proven, idempotency=idempotency)
+        except KeyUsed:
+            return await self.connect(actor, request)
 
     async def reconnect(self, actor: Actor, request: ReconnectRequest) -> models.Connection | models.Authorization:
         """As `connect`, for a connection that keeps its id, name and default. The old credential lives until the new one is proven.
@@ -139,7 +142,8 @@ class Connecting:
         authorization = await self._claim(actor, connector_key, values, cookies)
         try:
             wish = self._wishes.of(authorization)
-            proven = await self._exchange.prove_answer(wish, await self._wishes.client_of(wish), values)
+            client = await self._wishes.client_of(wish)
+            proven = await self._exchange.prove_answer(wish, client, values)
             await self._keep(authorization, wish, proven)
         except ProviderFailure as failure:
             await self._fail(authorization, failure.reason)
@@ -230,7 +234,7 @@ class Connecting:
                         created_at=now,
                     )
         except IntegrityError:
-            raise Conflict("This idempotency key was used at the same moment.", "Ask again with the same key.") from None
+            raise KeyUsed from None
         return authorization
 
     async def _claim(

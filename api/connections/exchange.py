@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+import models
 from api.catalog.connector import Discovery, Option
 from api.connections import reasons
 from api.connections.attribution import failure_of, reason_of_callback
@@ -85,8 +86,10 @@ class Exchange:
         try:
             return await self._proven(wish, Secrets(fields=wish.secrets), tokens)
         except ProviderFailure:
-            # The consent leads to nothing: do not leave its tokens alive at the provider.
-            await self.revoke(wish.provider, client, Secrets(fields=wish.secrets).with_tokens(tokens))
+            # The consent leads to nothing: do not leave its tokens alive at the provider. Some providers end every grant of the same
+            # account and app with it, so this is done only where no connection has that app.
+            if not await models.Connection.signed_in_with(wish.oauth_app_id).exists():
+                await self.revoke(wish.provider, client, Secrets(fields=wish.secrets).with_tokens(tokens))
             raise
 
     async def client_credentials(self, provider: Provider, secrets: Secrets, scopes: Sequence[str]) -> TokenSet:

@@ -64,6 +64,32 @@ class Idempotency:
     request: str
 
 
+class KeyUsed(Exception):
+    """Someone with the same idempotency key was faster: their result is the answer."""
+
+
+# What a new credential changes of a connection; a rename or a move at the same moment is not undone.
+_REPLACED = [
+    "oauth_app_id",
+    "site",
+    "account",
+    "scopes",
+    "missing_scopes",
+    "expires_at",
+    "renewable",
+    "last_verified_at",
+    "updated_at",
+    "failures",
+    "due_at",
+    "status",
+    "reason_json",
+    "status_changed_at",
+    "lease_holder",
+    "lease_until",
+    "lease_number",
+]
+
+
 class Keeper:
     def __init__(self, *, vault: Vault, log: EventLog, apps: OAuthApps, clock: Clock, chance: random.Random) -> None:
         self._vault = vault
@@ -80,7 +106,7 @@ class Keeper:
         authorization: models.Authorization | None = None,
         idempotency: Idempotency | None = None,
     ) -> models.Connection:
-        """A new connection. Raises NameTaken; Conflict where the idempotency key was used meanwhile."""
+        """A new connection. Raises NameTaken; KeyUsed where the idempotency key was used meanwhile."""
         for _ in range(_ATTEMPTS):
             try:
                 async with self._log.change(place.owner_id) as record:
@@ -88,7 +114,7 @@ class Keeper:
             except IntegrityError:
                 # Someone was faster: with the name, the first place (which is the default), or the idempotency key.
                 if idempotency and await models.IdempotencyKey.exists(user_id=place.owner_id, key=idempotency.key):
-                    raise Conflict("This idempotency key was used at the same moment.", "Ask again with the same key.") from None
+                    raise KeyUsed from None
                 await self.check_name(place, proven.provider)
         raise Conflict("Too many connections are being made here at once.", "Try again.")
 
@@ -105,7 +131,7 @@ class Keeper:
         """A new credential for a connection that keeps its id, name and default. The one before is gone with this."""
         now = self._clock()
         async with self._log.change(actor_id) as record:
-            await connection.refresh_from_db()
+            connection = await models.Connection.select_for_update().get(id=connection.id)
             credential = await models.Credential.get(connection_id=connection.id)
             previous, former_app_id = connection.status, connection.oauth_app_id
             connection.oauth_app_id = await self._app_id(proven, connection.folder_id)
@@ -114,7 +140,7 @@ class Keeper:
             # A refresh under way for the old credential loses its lease with it.
             connection.lease_holder = connection.lease_until = None
             connection.lease_number += 1
-            await connection.save()
+            await connection.save(update_fields=_REPLACED)
             self._seal(credential, proven, connection.folder_id, now)
             credential.generation += 1
             await credential.save()

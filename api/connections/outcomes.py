@@ -23,7 +23,6 @@ from api.events.log import EventLog
 from api.oauth.tokens import TokenSet
 from api.vault.vault import Vault
 from models import ConnectionEventType, ConnectionStatus, StatusReason, StatusReasonCode
-from models.leases import Lease
 
 # A consent that ends within this time, and not for the first time, ends for a reason that a new consent does not mend.
 _SHORT_LIFE = timedelta(days=8)
@@ -112,8 +111,7 @@ class Outcomes:
             else:
                 changed = connection.enter(status, reason, now)
                 again = failure.retryable or status is ConnectionStatus.CONNECTED
-                after = retry_at(now, connection.failures, self._chance, retry_after=failure.retry_after)
-                connection.due_at = after if again else None
+                connection.due_at = self._again_at(connection, failure, now) if again else None
             connection.updated_at = now if changed else connection.updated_at
             await connection.save(update_fields=_STATE)
             if changed:
@@ -132,11 +130,6 @@ class Outcomes:
             await connection.save(update_fields=_STATE)
             if changed:
                 await record.append(connection, ConnectionEventType.STATUS_CHANGED, previous_status=previous)
-
-    async def postponed(self, lease: Lease, until: datetime) -> None:
-        """Not tried: the provider's host asked for a pause."""
-        due_at = until + timedelta(seconds=self._chance.uniform(0, 5))
-        await models.Connection.filter(id=lease.connection_id, lease_number=lease.number).update(due_at=due_at)
 
     def _works(self, connection: models.Connection, now: datetime, *, enabling: bool) -> tuple[ConnectionStatus, bool]:
         """The credential works; a connection that is switched off stays off. The status before, and whether it changed."""
@@ -163,6 +156,12 @@ class Outcomes:
                 chance=self._chance,
             ),
         )
+
+    def _again_at(self, connection: models.Connection, failure: ProviderFailure, now: datetime) -> datetime:
+        """When to try again: later and later, but not later than the end of the token, for then the status has to tell."""
+        after = retry_at(now, connection.failures, self._chance, retry_after=failure.retry_after)
+        ends_at = connection.expires_at
+        return min(after, ends_at) if ends_at is not None and ends_at > now else after
 
     async def _verdict(
         self, connection: models.Connection, provider: str, failure: ProviderFailure, now: datetime

@@ -7,16 +7,10 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 
 from api.clock import Clock
+from api.connections import reasons
+from api.errors import ProviderFailure
 
 _AT_ONCE = 8
-
-
-class HostPaused(Exception):
-    """The host asked for fewer requests; nothing is sent before `until`."""
-
-    def __init__(self, until: datetime) -> None:
-        super().__init__()
-        self.until = until
 
 
 class Pacing:
@@ -26,13 +20,13 @@ class Pacing:
         self._paused: dict[str, datetime] = {}
 
     @asynccontextmanager
-    async def turn(self, host: str) -> AsyncIterator[None]:
-        """Wait for a place among the eight. Raises HostPaused."""
+    async def turn(self, host: str, provider: str) -> AsyncIterator[None]:
+        """Wait for a place among the eight. Raises ProviderFailure, with nothing sent, while the host wants a pause."""
         async with self._turns[host]:
-            until = self._paused.get(host)
-            if until is not None and until > self._clock():
-                raise HostPaused(until)
-            self._paused.pop(host, None)
+            now = self._clock()
+            until = self._paused.get(host, now)
+            if until > now:
+                raise ProviderFailure(reasons.rate_limited(provider), retryable=True, retry_after=until - now)
             yield
 
     def pause(self, host: str, until: datetime) -> None:

@@ -20,7 +20,7 @@ from api.connections import reasons
 from api.connections.exchange import Exchange
 from api.connections.journal import Intent, Journal
 from api.connections.outcomes import Outcomes, Subject
-from api.connections.pacing import HostPaused, Pacing
+from api.connections.pacing import Pacing
 from api.connections.proof import Proof, Prover, Rejected
 from api.connections.provider import Provider
 from api.connections.secrets import Secrets, credential_place
@@ -108,10 +108,16 @@ class Refresher:
         return await asyncio.shield(proof)
 
     async def ending(self, connection_id: UUID) -> Callable[[], Awaitable[bool]] | None:
-        """What ends this connection's grant at the provider, to be called once the connection is deleted; None where nothing can."""
+        """What ends this connection's grant at the provider, to be called once the connection is deleted; None where nothing can.
+
+        Nor where another connection has the same app and account: some providers end every grant of both with one.
+        """
         try:
             subject = await self._subject(connection_id)
             if subject is None or subject.provider.option.oauth2 is None:
+                return None
+            connection = subject.connection
+            if await models.Connection.signed_in_with(connection.oauth_app_id, connection.account).exclude(id=connection.id).exists():
                 return None
             client = await self._client(subject)
         except (Unreadable, NotFound):
@@ -175,8 +181,6 @@ class Refresher:
             else:
                 proof = await self._prove(subject)
                 await self._outcomes.proven(subject, proof)
-        except HostPaused as pause:
-            await self._outcomes.postponed(lease, pause.until)
         except ProviderFailure as failure:
             await self._note(subject, failure)
         return None
@@ -197,9 +201,6 @@ class Refresher:
     async def _verify_subject(self, subject: Subject, lease: Lease, actor_id: UUID, *, enabling: bool) -> Proof:
         try:
             subject, proof = await self._proof_after_renewal(subject, lease, actor_id, enabling=enabling)
-        except HostPaused as pause:
-            failure = ProviderFailure(reasons.rate_limited(subject.provider.name), retryable=True, retry_after=pause.until - self._clock())
-            raise failure from None
         except ProviderFailure as failure:
             await self._note(subject, failure, actor_id=actor_id, enabling=enabling)
             raise
@@ -224,8 +225,8 @@ class Refresher:
         return renewed, await self._prove(renewed)
 
     async def _renew(self, subject: Subject, lease: Lease, *, actor_id: UUID | None = None, enabling: bool = False) -> None:
-        """New tokens from the provider, saved. Raises ProviderFailure, HostPaused."""
-        async with self._pacing.turn(subject.provider.host):
+        """New tokens from the provider, saved. Raises ProviderFailure."""
+        async with self._pacing.turn(subject.provider.host, subject.provider.name):
             intent = await self._journal.intend(subject.connection, subject.credential, lease)
             try:
                 tokens = await self._exchange_for(subject)
@@ -258,7 +259,7 @@ class Refresher:
             await self._journal.forget(intent)
 
     async def _prove(self, subject: Subject) -> Proof:
-        async with self._pacing.turn(subject.provider.host):
+        async with self._pacing.turn(subject.provider.host, subject.provider.name):
             return await self._prover.prove(subject.provider, subject.secrets)
 
     async def _note(self, subject: Subject, failure: ProviderFailure, *, actor_id: UUID | None = None, enabling: bool = False) -> None:
