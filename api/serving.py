@@ -41,9 +41,18 @@ class _GreetingServer(uvicorn.Server):
     async def startup(self, sockets: list[socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            patchbay: Patchbay = self.config.app.state.patchbay  # type: ignore[union-attr]
-            with patchbay.database.entered():
-                await self._greet(patchbay)
+            with self._patchbay.database.entered():
+                await self._greet(self._patchbay)
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        # The server waits for its answers to end, and streams do not end by themselves.
+        self._patchbay.feed.close()
+        await super().shutdown(sockets)
+
+    @property
+    def _patchbay(self) -> Patchbay:
+        patchbay: Patchbay = self.config.app.state.patchbay  # type: ignore[union-attr]
+        return patchbay
 
     async def _greet(self, patchbay: Patchbay) -> None:
         url = self._settings.public_url

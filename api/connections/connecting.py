@@ -168,7 +168,7 @@ class Connecting:
         return await models.Authorization.get_or_none(id=authorization_id, user_id=actor.user_id)
 
     async def watch(self, actor: Actor, authorization_id: UUID) -> AsyncIterator[models.Authorization]:
-        """The authorization as it is, then at each change, until it is over. Raises NotFound."""
+        """The authorization as it is, then at each change, until it is over, or until Patchbay closes. Raises NotFound."""
         seen: AuthorizationStatus | None = None
         while True:
             ticket = self._wakeup.ticket()
@@ -179,7 +179,7 @@ class Connecting:
             if status is not seen:
                 seen = status
                 yield authorization
-            if status is not AuthorizationStatus.PENDING:
+            if status is not AuthorizationStatus.PENDING or self._wakeup.closed:
                 return
             await wait(ticket, seconds=_LOOK_AGAIN_SECONDS)
 

@@ -68,7 +68,7 @@ class Wishes:
         await self._access.folder(actor, request.folder_id, Permission.CREATE)
         connector = self._catalog.get(request.connector_key)
         option = _option(connector, request.authentication_type)
-        mistakes = self._mistakes(option, request.scopes, request.return_url)
+        mistakes = self._mistakes(option, request.authentication_type, request)
         if request.name is not None and (problem := name_problem(request.name)):
             mistakes["name"] = problem
         if request.idempotency_key is not None and (problem := name_problem(request.idempotency_key, longest=_LONGEST_KEY)):
@@ -98,7 +98,7 @@ class Wishes:
         connector = self._catalog.get(connection.connector_key)
         type = connection.authentication_type
         option = _option(connector, type)
-        mistakes = self._mistakes(option, request.scopes, request.return_url)
+        mistakes = self._mistakes(option, type, request)
         app, given = _split_own_app(type, request.own_app, request.fields)
         if app is not None:
             mistakes |= _present(client_mistakes(app.client_id, app.client_secret, prefix="oauthApp."))
@@ -151,10 +151,13 @@ class Wishes:
         secret = wish.secrets.get("client_secret")
         return ClientCredentials(wish.provider.site["client_id"], secret)
 
-    def _mistakes(self, option: Option, scopes: tuple[str, ...] | None, return_url: str | None) -> dict[str, str]:
-        mistakes = scope_mistakes(option, scopes)
-        if return_url is not None and not self._addresses.allows_return_to(return_url):
+    def _mistakes(self, option: Option, type: AuthenticationType, request: ConnectRequest | ReconnectRequest) -> dict[str, str]:
+        """What is wrong with what both kinds of request have."""
+        mistakes = scope_mistakes(option, request.scopes)
+        if request.return_url is not None and not self._addresses.allows_return_to(request.return_url):
             mistakes["returnUrl"] = "its origin is not on the operator's list (PATCHBAY_RETURN_ORIGINS)"
+        if request.own_app is not None and type is not AuthenticationType.OAUTH2_BRING_YOUR_OWN_APP:
+            mistakes["oauthApp"] = f"goes with {AuthenticationType.OAUTH2_BRING_YOUR_OWN_APP} only"
         return mistakes
 
     async def _app(
@@ -223,8 +226,6 @@ def _split_own_app(
     """One's own app may come beside the fields or, as a form has it, among them."""
     rest = dict(fields)
     if type is not AuthenticationType.OAUTH2_BRING_YOUR_OWN_APP:
-        if own_app is not None:
-            raise InvalidInput({"oauthApp": f"goes with {AuthenticationType.OAUTH2_BRING_YOUR_OWN_APP} only"})
         return None, rest
     if own_app is None and "client_id" in rest:
         own_app = OwnApp(rest.pop("client_id").reveal(), rest.pop("client_secret", None))

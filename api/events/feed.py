@@ -102,7 +102,6 @@ class EventFeed:
         self._database = database
         self._wakeup = wakeup
         self._subscribers: set[_Subscriber] = set()
-        self._closed = False
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -113,11 +112,15 @@ class EventFeed:
             try:
                 yield
             finally:
-                self._closed = True
-                for subscriber in self._subscribers:
-                    subscriber.forget()
-                    subscriber.offer(None)
+                self.close()
                 reader.cancel()
+
+    def close(self) -> None:
+        """End every stream, and those that are begun from now on."""
+        self._wakeup.close()
+        for subscriber in self._subscribers:
+            subscriber.forget()
+            subscriber.offer(None)
 
     async def watch(self, actor: Actor, selection: EventSelection, *, after: EventPosition | None) -> AsyncIterator[PlacedEvent]:
         """Every event that the actor may see when it is delivered: in order, none missed, none twice.
@@ -174,7 +177,7 @@ class EventFeed:
     def _joined(self) -> Iterator[_Subscriber]:
         subscriber = _Subscriber()
         self._subscribers.add(subscriber)
-        if self._closed:
+        if self._wakeup.closed:
             subscriber.offer(None)
         try:
             yield subscriber

@@ -8,6 +8,7 @@ class Wakeup:
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
+        self.closed = False
 
     def ticket(self) -> asyncio.Event:
         return self._event
@@ -15,6 +16,11 @@ class Wakeup:
     def signal(self) -> None:
         self._event.set()
         self._event = asyncio.Event()
+
+    def close(self) -> None:
+        """Wake everyone for the last time: whoever finds it closed stops watching."""
+        self.closed = True
+        self.signal()
 
 
 async def wait(ticket: asyncio.Event, *, seconds: float) -> None:
