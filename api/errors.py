@@ -94,12 +94,11 @@ class Unauthenticated(PatchbayError):
 
 
 class StreamLagged(PatchbayError):
-    def __init__(self, cursor: str | None) -> None:
+    def __init__(self) -> None:
         super().__init__(
             "This subscription fell too far behind and was ended; nothing is lost.",
             "Subscribe again with `after` set to the cursor of the last event that you have.",
         )
-        self.cursor = cursor
 
 
 class StartRefused(PatchbayError):

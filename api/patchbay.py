@@ -140,7 +140,7 @@ def _assemble(
         connections=Connections(access=access, log=log, refresher=refresher, apps=apps, clock=clock),
         reading=Reading(access),
         offers=Offers(catalog, addresses),
-        feed=EventFeed(access, database, wakeup),
+        feed=EventFeed(access, database, wakeup, clock),
         refresher=refresher,
         refresh_loop=RefreshLoop(
             refresher, vault, schedule=settings.refresh_schedule, concurrency=settings.refresh_concurrency, clock=clock

@@ -21,6 +21,7 @@ from starlette.routing import Mount
 import models
 from api.access import Actor
 from api.connections.requests import ConnectRequest
+from api.events.log import EventLog
 from api.patchbay import Patchbay, open_patchbay
 from api.sandbox.app import create_sandbox
 from api.sandbox.sandbox import Sandbox, Switch
@@ -41,6 +42,11 @@ class Installation:
     browser: httpx2.AsyncClient
     ada: Actor
     workspace: UUID
+
+    @property
+    def log(self) -> EventLog:
+        """The log through which everything here is changed."""
+        return self.patchbay.connections._log
 
     async def tick(self, *, after: timedelta = timedelta(0)) -> None:
         """One tick of the refresh loop, later by so much, and all that it begins."""

@@ -9,11 +9,13 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import models
 from api.access import Access, Actor
+from api.clock import Clock
 from api.errors import StreamLagged
 from api.events.log import CHANNEL
 from api.events.wakeup import Wakeup, wait
@@ -26,6 +28,7 @@ logger = logging.getLogger(__name__)
 _POLL_SECONDS = 1.0
 _BATCH = 500
 _QUEUE = 100
+_PATIENCE = timedelta(seconds=10)
 
 _AFTER_ON_SQLITE = "SELECT * FROM connection_event WHERE id > $1 ORDER BY id LIMIT $2"
 _AFTER_ON_POSTGRESQL = """
@@ -33,9 +36,14 @@ SELECT * FROM connection_event
 WHERE (xid, id) > (($1::bigint)::text::xid8, $2) AND xid < pg_snapshot_xmin(pg_current_snapshot())
 ORDER BY xid, id LIMIT $3
 """
-_BEFORE_ON_SQLITE = "SELECT * FROM connection_event WHERE connection_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3"
+_BEFORE_ON_SQLITE = """
+SELECT * FROM connection_event WHERE connection_id = $1 AND $2 >= 0 AND id < $3 AND folder_id IN ({folders})
+ORDER BY id DESC LIMIT $4
+"""
 _BEFORE_ON_POSTGRESQL = """
-SELECT * FROM connection_event WHERE connection_id = $1 AND (xid, id) < (($2::bigint)::text::xid8, $3) ORDER BY xid DESC, id DESC LIMIT $4
+SELECT * FROM connection_event
+WHERE connection_id = $1 AND (xid, id) < (($2::bigint)::text::xid8, $3) AND folder_id IN ({folders})
+ORDER BY xid DESC, id DESC LIMIT $4
 """
 _NOW_ON_SQLITE = "SELECT 0 AS writer, COALESCE(MAX(id), 0) AS id FROM connection_event"
 _NOW_ON_POSTGRESQL = """
@@ -78,27 +86,41 @@ _AFTER_ALL = EventPosition(2**63 - 1, 2**63 - 1)
 
 
 class _Subscriber:
-    """The events that one subscriber has yet to take: at most a hundred, then it has lagged."""
+    """The events that one subscriber has yet to take: at most a hundred. What does not fit is read from the log again."""
 
     def __init__(self) -> None:
         self.queue: asyncio.Queue[PlacedEvent | None] = asyncio.Queue(_QUEUE)
-        self.lagged = False
+        # Since when something did not fit.
+        self.full_since: datetime | None = None
 
-    def offer(self, placed: PlacedEvent | None) -> None:
+    def offer(self, placed: PlacedEvent | None, now: datetime) -> None:
         try:
             self.queue.put_nowait(placed)
         except asyncio.QueueFull:
-            self.lagged = True
+            self.full_since = self.full_since or now
 
-    def forget(self) -> None:
+    def end(self) -> None:
+        """Nothing comes any more, not even what waits."""
         while not self.queue.empty():
             self.queue.get_nowait()
-        self.lagged = False
+        self.queue.put_nowait(None)
+
+    def catch_up(self, position: EventPosition) -> bool:
+        """Drop what was read from the log up to a position; False where more must be read there, because it did not fit."""
+        waiting = [self.queue.get_nowait() for _ in range(self.queue.qsize())]
+        if self.full_since is not None:
+            self.full_since = None
+            return False
+        for placed in waiting:
+            if placed is None or placed.position > position:
+                self.queue.put_nowait(placed)
+        return True
 
 
 class EventFeed:
-    def __init__(self, access: Access, database: Database, wakeup: Wakeup) -> None:
+    def __init__(self, access: Access, database: Database, wakeup: Wakeup, clock: Clock) -> None:
         self._access = access
+        self._clock = clock
         self._database = database
         self._wakeup = wakeup
         self._subscribers: set[_Subscriber] = set()
@@ -119,53 +141,56 @@ class EventFeed:
         """End every stream, and those that are begun from now on."""
         self._wakeup.close()
         for subscriber in self._subscribers:
-            subscriber.forget()
-            subscriber.offer(None)
+            subscriber.end()
 
     async def watch(self, actor: Actor, selection: EventSelection, *, after: EventPosition | None) -> AsyncIterator[PlacedEvent]:
         """Every event that the actor may see when it is delivered: in order, none missed, none twice.
 
-        Without `after` the stream begins now. Raises StreamLagged once a hundred events wait to be taken.
+        Without `after` the stream begins now. Raises StreamLagged for who left more than a hundred events waiting for ten seconds.
         """
         # Join before reading what was: nothing that is committed meanwhile falls between.
         with self._joined() as subscriber:
             last = await self._now() if after is None else after
-            while batch := await self._after(last):
-                for placed in batch:
-                    if await self._shows(actor, selection, placed.event):
-                        yield placed
-                last = batch[-1].position
-                if subscriber.lagged:
-                    subscriber.forget()
-                    # What did not fit is in the log: go on reading there.
+            while True:
+                while batch := await self._after(last):
+                    for placed in batch:
+                        last = placed.position
+                        if await self._shows(actor, selection, placed.event):
+                            yield placed
+                if not subscriber.catch_up(last):
                     continue
-            while not (subscriber.lagged and subscriber.queue.empty()):
-                next_event = await subscriber.queue.get()
-                if next_event is None:
-                    return
-                if next_event.position <= last:
-                    continue
-                last = next_event.position
-                if await self._shows(actor, selection, next_event.event):
-                    yield next_event
-            raise StreamLagged(None)
+                while subscriber.full_since is None:
+                    next_event = await subscriber.queue.get()
+                    if next_event is None:
+                        return
+                    # The reader may be behind what was read from the log.
+                    if next_event.position <= last:
+                        continue
+                    last = next_event.position
+                    if await self._shows(actor, selection, next_event.event):
+                        yield next_event
+                if self._clock() - subscriber.full_since > _PATIENCE:
+                    raise StreamLagged
 
     async def history(
         self, actor: Actor, connection_id: UUID, *, first: int, before: EventPosition | None
     ) -> tuple[list[PlacedEvent], bool]:
         """A connection's events that the actor may see, newest first, and whether there are older ones."""
-        folders = await self._access.visible_folders(actor)
+        folders = await self._folders_of(actor, connection_id)
+        marks = ", ".join(f"${number}" for number in range(5, 5 + len(folders))) or "NULL"
         start = before or _AFTER_ALL
-        if self._database.dialect == "sqlite":
-            found = await rows(_BEFORE_ON_SQLITE, [connection_id, start.id, first + 1])
-        else:
-            found = await rows(_BEFORE_ON_POSTGRESQL, [connection_id, start.transaction, start.id, first + 1])
-        placed = [event for event in map(_placed, found) if event.event.folder_id in folders]
-        return placed[:first], len(found) > first
+        statement = _BEFORE_ON_SQLITE if self._database.dialect == "sqlite" else _BEFORE_ON_POSTGRESQL
+        found = await rows(statement.format(folders=marks), [connection_id, start.transaction, start.id, first + 1, *folders])
+        return [_placed(row) for row in found[:first]], len(found) > first
 
     async def count_history(self, actor: Actor, connection_id: UUID) -> int:
-        folders = await self._access.visible_folders(actor)
-        return await models.ConnectionEvent.filter(connection_id=connection_id, folder_id__in=list(folders)).count()
+        folders = await self._folders_of(actor, connection_id)
+        return await models.ConnectionEvent.filter(connection_id=connection_id, folder_id__in=folders).count()
+
+    async def _folders_of(self, actor: Actor, connection_id: UUID) -> list[UUID]:
+        """The folders in which this connection was, as far as the actor can see them."""
+        places = await rows("SELECT DISTINCT folder_id FROM connection_event WHERE connection_id = $1", [connection_id], folder_id=UUID)
+        return list(await self._access.permissions(actor, [place["folder_id"] for place in places]))
 
     async def _shows(self, actor: Actor, selection: EventSelection, event: models.ConnectionEvent) -> bool:
         if not selection.includes(event):
@@ -178,7 +203,7 @@ class EventFeed:
         subscriber = _Subscriber()
         self._subscribers.add(subscriber)
         if self._wakeup.closed:
-            subscriber.offer(None)
+            subscriber.end()
         try:
             yield subscriber
         finally:
@@ -191,7 +216,7 @@ class EventFeed:
                 while batch := await self._after(position):
                     for placed in batch:
                         for subscriber in self._subscribers:
-                            subscriber.offer(placed)
+                            subscriber.offer(placed, self._clock())
                     position = batch[-1].position
             # The reader must live: while the database is away it looks again each second, and misses nothing.
             except Exception:

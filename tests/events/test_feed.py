@@ -1,0 +1,272 @@
+"""The event log as a stream."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+import models
+from api.access import Actor
+from api.errors import StreamLagged
+from api.events.feed import EventPosition, EventSelection, PlacedEvent
+from models import ConnectionEventType, ConnectionStatus, FolderKind, Permission, fold
+from models.database import transaction
+from models.notices import notify
+from tests.installation import Installation
+
+pytestmark = pytest.mark.anyio
+
+NOW = datetime(2026, 1, 5, tzinfo=UTC)
+ALL = EventSelection()
+START = EventPosition(0, 0)
+
+
+async def append(folder_id: UUID, name: str, *, connector_key: str = "sandbox", connection_id: UUID | None = None) -> None:
+    await models.ConnectionEvent.create(
+        type=ConnectionEventType.RENAMED,
+        connection_id=connection_id or uuid4(),
+        connection_name=name,
+        connector_key=connector_key,
+        folder_id=folder_id,
+        status=ConnectionStatus.CONNECTED,
+        at=NOW,
+    )
+
+
+async def commit(here: Installation, folder_id: UUID, *names: str) -> None:
+    async with here.log.change():
+        for name in names:
+            await append(folder_id, name)
+
+
+@asynccontextmanager
+async def watching(
+    here: Installation, selection: EventSelection = ALL, *, after: EventPosition | None = None, actor: Actor | None = None
+) -> AsyncIterator["Watcher"]:
+    """A subscription that has begun."""
+    watcher = Watcher(here.patchbay.feed.watch(actor or here.ada, selection, after=after))
+    async with asyncio.TaskGroup() as tasks:
+        reading = tasks.create_task(watcher.read())
+        # It has begun once it takes part.
+        before = len(here.patchbay.feed._subscribers)
+        while len(here.patchbay.feed._subscribers) == before:
+            await asyncio.sleep(0)
+        yield watcher
+        reading.cancel()
+
+
+class Watcher:
+    def __init__(self, stream: AsyncIterator[PlacedEvent]) -> None:
+        self._stream = stream
+        self._came = asyncio.Condition()
+        self.events: list[PlacedEvent] = []
+
+    async def read(self) -> None:
+        async for placed in self._stream:
+            async with self._came:
+                self.events.append(placed)
+                self._came.notify_all()
+
+    async def names(self, count: int) -> list[str]:
+        """The names of the first so many events, once they are there."""
+        async with asyncio.timeout(10), self._came:
+            await self._came.wait_for(lambda: len(self.events) >= count)
+        return [placed.event.connection_name for placed in self.events]
+
+
+async def settled(here: Installation, count: int) -> None:
+    """Until so many events are past the horizon: on PostgreSQL other databases of the server can hold it back for a moment."""
+    async with asyncio.timeout(10):
+        while len(await here.patchbay.feed._after(START)) < count:
+            await asyncio.sleep(0.01)
+
+
+async def test_what_happened_is_replayed_and_then_what_happens_is_streamed(here: Installation) -> None:
+    await commit(here, here.workspace, "a", "b")
+
+    async with watching(here, after=START) as watcher:
+        assert await watcher.names(2) == ["a", "b"]
+        await commit(here, here.workspace, "c")
+        await commit(here, here.workspace, "d")
+        assert await watcher.names(4) == ["a", "b", "c", "d"]
+
+
+async def test_without_a_cursor_the_stream_begins_now(here: Installation) -> None:
+    await commit(here, here.workspace, "before")
+    await settled(here, 1)
+
+    async with watching(here) as watcher:
+        # Let the stream ask where the log stands.
+        await asyncio.sleep(0.1)
+        await commit(here, here.workspace, "after")
+        assert await watcher.names(1) == ["after"]
+
+
+async def test_who_is_not_woken_looks_every_second(here: Installation) -> None:
+    async with watching(here, after=START) as watcher:
+        await append(here.workspace, "unannounced")
+        assert await watcher.names(1) == ["unannounced"]
+
+
+async def test_a_cursor_goes_on_where_the_stream_was_left(here: Installation) -> None:
+    await commit(here, here.workspace, "a", "b")
+    async with watching(here, after=START) as watcher:
+        await watcher.names(1)
+        first = watcher.events[0].position
+    await commit(here, here.workspace, "c")
+
+    async with watching(here, after=first) as watcher:
+        assert await watcher.names(2) == ["b", "c"]
+
+
+async def test_what_was_rolled_back_never_happened(here: Installation) -> None:
+    async with watching(here, after=START) as watcher:
+        with pytest.raises(ZeroDivisionError):
+            async with transaction():
+                await append(here.workspace, "undone")
+                raise ZeroDivisionError
+        await commit(here, here.workspace, "done")
+        assert await watcher.names(1) == ["done"]
+
+
+async def test_many_writers_at_once_lose_nothing_and_repeat_nothing(here: Installation) -> None:
+    chance = random.Random(7)
+
+    async def write(writer: int) -> None:
+        for number in range(5):
+            async with transaction():
+                await append(here.workspace, f"{writer}-{number}")
+                # Transactions end in another order than they began.
+                await asyncio.sleep(chance.random() / 200)
+                await notify("patchbay")
+
+    async with watching(here, after=START) as watcher:
+        async with asyncio.TaskGroup() as tasks:
+            for writer in range(12):
+                tasks.create_task(write(writer))
+        names = await watcher.names(60)
+
+    assert sorted(names) == sorted(f"{writer}-{number}" for writer in range(12) for number in range(5))
+    positions = [placed.position for placed in watcher.events]
+    assert positions == sorted(set(positions))
+
+
+@pytest.mark.parametrize(
+    ("selection", "expected"),
+    [
+        (lambda workspace, other, one: EventSelection(folder_id=workspace), ["mine", "github"]),
+        (lambda workspace, other, one: EventSelection(connection_id=one), ["github"]),
+        (lambda workspace, other, one: EventSelection(connector_key="sandbox"), ["mine", "other"]),
+        (lambda workspace, other, one: EventSelection(folder_id=other, connector_key="github"), []),
+    ],
+)
+async def test_only_what_was_selected_comes(here: Installation, selection, expected) -> None:  # type: ignore[no-untyped-def]
+    other, one = (await shared_folder("Other")).id, uuid4()
+    await append(here.workspace, "mine")
+    await append(other, "other")
+    await append(here.workspace, "github", connector_key="github", connection_id=one)
+    await append(here.workspace, "end", connector_key="end", connection_id=uuid4())
+
+    await settled(here, 4)
+    chosen = selection(here.workspace, other, one)
+    found = [placed.event.connection_name async for placed in replayed(here, chosen) if placed.event.connection_name != "end"]
+
+    assert found == expected
+
+
+async def replayed(here: Installation, selection: EventSelection) -> AsyncIterator[PlacedEvent]:
+    """What a stream replays, up to now."""
+    stream = here.patchbay.feed.watch(here.ada, selection, after=START)
+    try:
+        while True:
+            async with asyncio.timeout(0.5):
+                yield await anext(stream)
+    except TimeoutError:
+        await stream.aclose()  # type: ignore[attr-defined]
+
+
+async def shared_folder(name: str) -> models.Folder:
+    return await models.Folder.create(name=name, name_key=fold(name), kind=FolderKind.SHARED, created_at=NOW)
+
+
+async def test_delivery_ends_with_the_permission(here: Installation) -> None:
+    ben = await here.add_person("Ben")
+    folder = await shared_folder("Sales")
+    grant = await models.FolderGrant.create(folder=folder, user_id=ben.user_id, permissions=Permission.VIEW)
+
+    async with watching(here, after=START, actor=ben) as watcher:
+        await commit(here, folder.id, "seen")
+        assert await watcher.names(1) == ["seen"]
+        await grant.delete()
+        await commit(here, folder.id, "hidden")
+        await commit(here, (await models.Folder.get(owner_id=ben.user_id)).id, "his own")
+        assert await watcher.names(2) == ["seen", "his own"]
+
+
+async def test_nobody_sees_events_of_anothers_workspace(here: Installation) -> None:
+    ben = await here.add_person("Ben", administrator=True)
+
+    async with watching(here, after=START, actor=ben) as watcher:
+        await commit(here, here.workspace, "Ada’s")
+        await commit(here, (await models.Folder.get(owner_id=ben.user_id)).id, "Ben’s")
+        assert await watcher.names(1) == ["Ben’s"]
+
+
+async def test_who_does_not_keep_up_is_told_to_go_on_from_the_last_event(here: Installation) -> None:
+    stream = here.patchbay.feed.watch(here.ada, ALL, after=START)
+    first = asyncio.ensure_future(anext(stream))
+    await asyncio.sleep(0.05)
+    await commit(here, here.workspace, "first")
+    taken = [await first]
+
+    # Nothing is taken while far more comes than waits.
+    async with watching(here, after=taken[0].position) as other:
+        await commit(here, here.workspace, *(str(number) for number in range(250)))
+        await other.names(250)
+    here.clock.move(timedelta(seconds=11))
+    with pytest.raises(StreamLagged):
+        while True:
+            async with asyncio.timeout(10):
+                taken.append(await anext(stream))
+
+    async with watching(here, after=taken[-1].position) as resumed:
+        missing = 251 - len(taken)
+        await resumed.names(missing)
+    names = [placed.event.connection_name for placed in [*taken, *resumed.events]]
+    assert names == ["first", *(str(number) for number in range(250))]
+
+
+async def test_a_burst_that_does_not_fit_is_read_from_the_log(here: Installation) -> None:
+    async with watching(here, after=START) as watcher:
+        await commit(here, here.workspace, *(str(number) for number in range(250)))
+        assert await watcher.names(250) == [str(number) for number in range(250)]
+
+
+async def test_streams_end_when_patchbay_closes(here: Installation) -> None:
+    stream = here.patchbay.feed.watch(here.ada, ALL, after=START)
+    await commit(here, here.workspace, "a")
+    await anext(stream)
+
+    here.patchbay.feed.close()
+
+    with pytest.raises(StopAsyncIteration):
+        async with asyncio.timeout(5):
+            await anext(stream)
+
+
+async def test_history_is_the_same_log_newest_first(here: Installation) -> None:
+    connection = await here.connect_with_token()
+    for name in ("b", "c"):
+        await here.patchbay.connections.rename(here.ada, connection.id, name)
+    stranger = await here.add_person("Ben")
+
+    found, more = await here.patchbay.feed.history(here.ada, connection.id, first=2, before=None)
+    rest, no_more = await here.patchbay.feed.history(here.ada, connection.id, first=2, before=found[-1].position)
+
+    assert [placed.event.connection_name for placed in found + rest] == ["c", "b", "Sandbox"]
+    assert (more, no_more) == (True, False)
+    assert await here.patchbay.feed.history(stranger, connection.id, first=2, before=None) == ([], False)
