@@ -1,6 +1,74 @@
-"""Who is asking: how a session cookie is named."""
+"""Who is asking: by an API token, or by the session cookie of a browser.
+
+A browser sends its cookie along with whatever any page makes it send. So a cookie counts only where the browser says that one of
+our own pages, or one that the operator allows, is asking. A token is sent by who has it, and needs no such proof.
+"""
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from starlette.requests import HTTPConnection
+
+from api.access import Actor
+from api.organization.people import People
+from api.secret import Secret
+from api.settings import Settings
+
+_LONGEST = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What a caller shows. `is_ambient`: the browser sent it by itself."""
+
+    secret: Secret
+    is_ambient: bool
 
 
 def session_cookie_name(public_url: str) -> str:
     """The browser holds a `__Host-` cookie to this host, this path and https; without https there is no such promise to be had."""
     return "__Host-patchbay-session" if public_url.startswith("https://") else "patchbay-session"
+
+
+def bearer_of(text: str) -> Secret | None:
+    """The token in `Bearer …`."""
+    scheme, _, token = text.strip().partition(" ")
+    token = token.strip()
+    return Secret(token) if scheme.lower() == "bearer" and token and len(token) <= _LONGEST else None
+
+
+def credential_of(connection: HTTPConnection, public_url: str) -> Credential | None:
+    """What the caller shows. Who sends an `Authorization` header means it: then no cookie counts."""
+    header = connection.headers.get("authorization")
+    if header is not None:
+        token = bearer_of(header)
+        return None if token is None else Credential(token, is_ambient=False)
+    cookie = connection.cookies.get(session_cookie_name(public_url))
+    return Credential(Secret(cookie), is_ambient=True) if cookie and len(cookie) <= _LONGEST else None
+
+
+async def actor_of(credential: Credential | None, people: People) -> Actor | None:
+    """Whose credential it is, where it is one and alive."""
+    match credential:
+        case None:
+            return None
+        case Credential(is_ambient=True):
+            return await people.actor_of_session(credential.secret)
+    return await people.actor_of_token(credential.secret)
+
+
+async def actor_of_request(connection: HTTPConnection, people: People, public_url: str) -> Actor | None:
+    """Who is asking, wherever the request was made from."""
+    return await actor_of(credential_of(connection, public_url), people)
+
+
+def is_from_our_page(connection: HTTPConnection, settings: Settings) -> bool:
+    """Whether the browser says that a page of ours, or one of the allowed origins, is asking. Who says nothing is no browser."""
+    if connection.headers.get("sec-fetch-site") == "same-origin":
+        return True
+    return connection.headers.get("origin") in {_origin(settings.public_url), *settings.allowed_origins}
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

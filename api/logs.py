@@ -8,6 +8,7 @@ from typing import Any
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
+_TALKATIVE = ("aiosqlite", "asyncpg", "authlib", "tortoise")
 _SERVER_LOGGERS = ("uvicorn", "uvicorn.error", "uvicorn.access")
 
 
@@ -30,8 +31,9 @@ def configure_logging(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(EventFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # Its debug lines would name tokens, and tokens are in no log.
-    logging.getLogger("authlib").setLevel(logging.INFO)
+    # Their debug lines would name tokens and the values of statements, which are in no log.
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.INFO)
     for name in _SERVER_LOGGERS:
         logger = logging.getLogger(name)
         logger.handlers.clear()

@@ -4,6 +4,7 @@ import json
 import logging
 
 import pytest
+
 from api.logs import EventFormatter
 from api.secret import Secret
 

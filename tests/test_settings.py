@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from api.errors import InvalidSettings
 from api.settings import VARIABLES, Settings
 

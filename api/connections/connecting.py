@@ -87,14 +87,19 @@ class Connecting:
             return earlier
         wish = await self._wishes.to_connect(actor, request)
         place = Place(request.folder_id, actor.user_id, wish.name)
-        await self._keeper.check_name(place, wish.provider)
         try:
+            await self._keeper.check_name(place, wish.provider)
             if wish.type.needs_consent:
                 return await self._begin(actor, wish, idempotency=idempotency)
             proven = await self._exchange.prove_static(wish)
             return await self._keeper.create(place, proven, idempotency=idempotency)
         except KeyUsed:
             return await self.connect(actor, request)
+        except NameTaken:
+            # By the same request, it may be, a moment ago.
+            if idempotency is not None and (earlier := await self._earlier(actor, idempotency)):
+                return earlier
+            raise
 
     async def reconnect(self, actor: Actor, request: ReconnectRequest) -> models.Connection | models.Authorization:
         """As `connect`, for a connection that keeps its id, name and default. The old credential lives until the new one is proven.
@@ -120,6 +125,8 @@ class Connecting:
             raise NotFound("consent")
         if authorization.user_id != actor.user_id:
             raise BegunByAnother(authorization.user.name)
+        if self.status_of(authorization) is not AuthorizationStatus.PENDING:
+            raise ConsentOver
         wish = self._wishes.of(authorization)
         state, cookie, verifier = new_cookie(), new_cookie(), self._exchange.new_code_verifier()
         client = await self._wishes.client_of(wish)
@@ -144,11 +151,16 @@ class Connecting:
             wish = self._wishes.of(authorization)
             client = await self._wishes.client_of(wish)
             proven = await self._exchange.prove_answer(wish, client, values)
-            await self._keep(authorization, wish, proven)
+            try:
+                await self._keep(authorization, wish, proven)
+            except PatchbayError:
+                await self._exchange.abandon(wish, client, proven.secrets)
+                raise
         except ProviderFailure as failure:
-            await self._fail(authorization, failure.reason)
+            denied = failure.reason.code is StatusReasonCode.ACCESS_DENIED
+            return await self._end(authorization, AuthorizationStatus.DENIED if denied else AuthorizationStatus.FAILED, failure.reason)
         except PatchbayError as error:
-            await self._fail(authorization, reasons.ours(error.message, error.remedy))
+            return await self._end(authorization, AuthorizationStatus.FAILED, reasons.ours(error.message, error.remedy))
         return authorization
 
     async def cancel(self, actor: Actor, authorization_id: UUID) -> models.Authorization:
@@ -234,6 +246,8 @@ class Connecting:
                         created_at=now,
                     )
         except IntegrityError:
+            if idempotency is None:
+                raise Conflict("What this consent is for was deleted meanwhile.", "Look at what is there now, and begin again.") from None
             raise KeyUsed from None
         return authorization
 
@@ -242,9 +256,9 @@ class Connecting:
     ) -> models.Authorization:
         """The consent that this answer belongs to; nobody else can claim it after this. Raises CallbackRefused, BegunByAnother."""
         state = Secret(values.get("state", ""))
-        waiting = models.Authorization.filter(state_hash=hash_of(state), connector_key=connector_key)
-        authorization = await waiting.select_related("user").first()
-        if authorization is None or not _came_from_here(authorization, cookies):
+        authorization = await models.Authorization.filter(state_hash=hash_of(state)).select_related("user").first()
+        # The key is compared here: it came in a path, and not every text may be asked a database for.
+        if authorization is None or authorization.connector_key != connector_key or not _came_from_here(authorization, cookies):
             raise CallbackRefused
         if actor is None or actor.user_id != authorization.user_id:
             raise BegunByAnother(authorization.user.name)
@@ -267,12 +281,14 @@ class Connecting:
             _require_same_account(connection, proven)
         await self._keeper.replace(connection, proven, actor_id=actor.user_id, authorization=authorization)
 
-    async def _fail(self, authorization: models.Authorization, reason: StatusReason) -> None:
-        denied = reason.code is StatusReasonCode.ACCESS_DENIED
-        authorization.status = AuthorizationStatus.DENIED if denied else AuthorizationStatus.FAILED
-        authorization.reason_json = reason.to_json()
+    async def _end(self, authorization: models.Authorization, status: AuthorizationStatus, reason: StatusReason) -> models.Authorization:
+        """The consent, over for this reason; or as it is, where it was over already."""
+        authorization.status, authorization.reason_json = status, reason.to_json()
+        # It was claimed in time: that its time is over now does not hide the reason.
+        claimed = models.Authorization.filter(id=authorization.id, status=AuthorizationStatus.PENDING)
         async with self._log.change(authorization.user_id):
-            await self._pending(authorization).update(status=authorization.status, reason_json=authorization.reason_json, secrets=None)
+            ended = await claimed.update(status=status, reason_json=authorization.reason_json, secrets=None, state_hash=None)
+        return authorization if ended else await models.Authorization.get_or_none(id=authorization.id) or authorization
 
     def _pending(self, authorization: models.Authorization) -> QuerySet[models.Authorization]:
         return models.Authorization.filter(id=authorization.id, status=AuthorizationStatus.PENDING, expires_at__gt=self._clock())
@@ -290,7 +306,10 @@ class Connecting:
         if not hmac.compare_digest(key.request, idempotency.request):
             raise Conflict("This idempotency key was used for another request.", "Use a new key for a new request.")
         if key.authorization_id is not None:
-            return await models.Authorization.get(id=key.authorization_id)
+            authorization = await models.Authorization.get_or_none(id=key.authorization_id)
+            if authorization is None:
+                raise Conflict("The consent that this key began was deleted since.", "Use a new key to connect again.")
+            return authorization
         connection = await models.Connection.get_or_none(id=key.connection_id)
         if connection is None:
             raise Conflict("The connection that this key made was deleted since.", "Use a new key to connect again.")

@@ -86,11 +86,14 @@ class Exchange:
         try:
             return await self._proven(wish, Secrets(fields=wish.secrets), tokens)
         except ProviderFailure:
-            # The consent leads to nothing: do not leave its tokens alive at the provider. Some providers end every grant of the same
-            # account and app with it, so this is done only where no connection has that app.
-            if not await models.Connection.signed_in_with(wish.oauth_app_id).exists():
-                await self.revoke(wish.provider, client, Secrets(fields=wish.secrets).with_tokens(tokens))
+            await self.abandon(wish, client, Secrets(fields=wish.secrets).with_tokens(tokens))
             raise
+
+    async def abandon(self, wish: Wish, client: ClientCredentials, secrets: Secrets) -> None:
+        """The consent leads to nothing: do not leave its tokens alive at the provider. Raises nothing."""
+        # Some providers end every grant of the same account and app with it, so this is done only where no connection has that app.
+        if not await models.Connection.signed_in_with(wish.oauth_app_id).exists():
+            await self.revoke(wish.provider, client, secrets)
 
     async def client_credentials(self, provider: Provider, secrets: Secrets, scopes: Sequence[str]) -> TokenSet:
         """A new access token for the client itself (RFC 6749 section 4.4). Raises ProviderFailure."""

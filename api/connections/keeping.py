@@ -9,6 +9,7 @@ from tortoise.exceptions import IntegrityError
 
 import models
 from api.clock import Clock
+from api.connections.consent import ConsentOver
 from api.connections.provider import Provider
 from api.connections.requests import OwnApp
 from api.connections.schedule import next_due
@@ -106,7 +107,7 @@ class Keeper:
         authorization: models.Authorization | None = None,
         idempotency: Idempotency | None = None,
     ) -> models.Connection:
-        """A new connection. Raises NameTaken; KeyUsed where the idempotency key was used meanwhile."""
+        """A new connection. Raises NameTaken, ConsentOver; KeyUsed where the idempotency key was used meanwhile."""
         for _ in range(_ATTEMPTS):
             try:
                 async with self._log.change(place.owner_id) as record:
@@ -128,7 +129,7 @@ class Keeper:
     async def replace(
         self, connection: models.Connection, proven: Proven, *, actor_id: UUID, authorization: models.Authorization | None = None
     ) -> models.Connection:
-        """A new credential for a connection that keeps its id, name and default. The one before is gone with this."""
+        """A new credential for a connection that keeps its id, name and default. The one before is gone with this. Raises ConsentOver."""
         now = self._clock()
         async with self._log.change(actor_id) as record:
             connection = await models.Connection.select_for_update().get(id=connection.id)
@@ -236,13 +237,14 @@ class Keeper:
 
 
 async def _succeed(authorization: models.Authorization | None, connection: models.Connection) -> None:
-    """The consent led to this connection. What it kept secret is not needed any more."""
+    """The consent led to this connection. What it kept secret is not needed any more. Raises ConsentOver."""
     if authorization is None:
         return
-    authorization.status = AuthorizationStatus.SUCCEEDED
-    authorization.connection_id = connection.id
-    authorization.secrets = None
-    await authorization.save(update_fields=["status", "connection_id", "secrets"])
+    succeeded = {"status": AuthorizationStatus.SUCCEEDED, "connection_id": connection.id, "secrets": None, "state_hash": None}
+    # It may have been cancelled while the provider was asked, or have come back a second time: then nothing of this is written.
+    if not await models.Authorization.filter(id=authorization.id, status=AuthorizationStatus.PENDING).update(**succeeded):
+        raise ConsentOver
+    authorization.update_from_dict(succeeded)
 
 
 def _free_name(wished: str, taken: set[str]) -> str:

@@ -22,6 +22,7 @@ from api.vault.vault import Vault
 from models import AuthenticationType, OAuthAppOrigin, Permission
 
 _LONGEST_KEY = 200
+_LONGEST_URL = 2000
 _CLIENT = ("client_id", "client_secret")
 
 
@@ -154,7 +155,9 @@ class Wishes:
     def _mistakes(self, option: Option, type: AuthenticationType, request: ConnectRequest | ReconnectRequest) -> dict[str, str]:
         """What is wrong with what both kinds of request have."""
         mistakes = scope_mistakes(option, request.scopes)
-        if request.return_url is not None and not self._addresses.allows_return_to(request.return_url):
+        if request.return_url is not None and len(request.return_url) > _LONGEST_URL:
+            mistakes["returnUrl"] = f"must not be longer than {_LONGEST_URL} characters"
+        elif request.return_url is not None and not self._addresses.allows_return_to(request.return_url):
             mistakes["returnUrl"] = "its origin is not on the operator's list (PATCHBAY_RETURN_ORIGINS)"
         if request.own_app is not None and type is not AuthenticationType.OAUTH2_BRING_YOUR_OWN_APP:
             mistakes["oauthApp"] = f"goes with {AuthenticationType.OAUTH2_BRING_YOUR_OWN_APP} only"

@@ -1,0 +1,95 @@
+"""What a request or a frame says, read with nothing taken for granted: JSON objects of bounded size and depth, or a refusal."""
+
+import asyncio
+import re
+from typing import Any
+
+import orjson
+from starlette.requests import ClientDisconnect, Request
+
+from api.graphql.refusals import Code, Refusal
+
+_MAX_LENGTH = 100_000
+_MAX_NESTING = 32
+_READING_SECONDS = 10.0
+_LONGEST_NAME = 200
+# PostgreSQL stores no such character, so that it is refused before anyone tries.
+_NULL_CHARACTER = re.compile(r"\x00|\\u(0000|\{0+\})")
+
+
+class NotExecuted(Exception):
+    """A request that is not executed, with the HTTP status that says why."""
+
+    def __init__(self, status: int, message: str, code: Code = Code.BAD_REQUEST, *, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.refusal = Refusal(code, message)
+        self.headers = headers or {}
+
+
+async def read_body(request: Request) -> bytes:
+    """The body, however it arrives. Raises NotExecuted where it is too long, or takes too long."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(_READING_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                _check_length(body)
+    except TimeoutError:
+        raise NotExecuted(408, "The request did not arrive in time.") from None
+    except ClientDisconnect:
+        raise NotExecuted(400, "The request ended before it was complete.") from None
+    return bytes(body)
+
+
+def read_object(text: str | bytes) -> dict[str, Any]:
+    """A JSON object. Raises NotExecuted."""
+    _check_length(text)
+    try:
+        value = orjson.loads(text)
+    except (orjson.JSONDecodeError, UnicodeEncodeError):
+        raise NotExecuted(400, "The request is not valid JSON in UTF-8.") from None
+    if not isinstance(value, dict):
+        raise NotExecuted(400, "The request must be one JSON object; several at once are not taken.")
+    _check_depth(value)
+    return value
+
+
+def check_operation(asked: dict[str, Any]) -> None:
+    """Raises NotExecuted where an object does not ask for an operation."""
+    query = asked.get("query")
+    if not isinstance(query, str) or not query.strip():
+        raise NotExecuted(400, "The request needs a “query”: a GraphQL document as a text.")
+    for name in ("variables", "extensions"):
+        if not isinstance(asked.get(name), dict | None):
+            raise NotExecuted(400, f"“{name}” must be an object, or null.")
+    chosen = asked.get("operationName")
+    if not isinstance(chosen, str | None) or len(chosen or "") > _LONGEST_NAME:
+        raise NotExecuted(400, "“operationName” must be a name, or null.")
+    if _NULL_CHARACTER.search(query):
+        raise NotExecuted(400, "The null character is not taken.")
+
+
+def _check_length(data: str | bytes | bytearray) -> None:
+    if len(data) > _MAX_LENGTH:
+        raise NotExecuted(413, f"The request is too long: it may have at most {_MAX_LENGTH:,} bytes.")
+
+
+def _check_depth(value: dict[str, Any]) -> None:
+    level: list[Any] = [value]
+    for _ in range(_MAX_NESTING):
+        if any(isinstance(each, str) and "\x00" in each for each in level):
+            raise NotExecuted(400, "The null character is not taken.")
+        level = [inner for each in level for inner in _inside(each)]
+        if not level:
+            return
+    raise NotExecuted(400, f"The request is nested too deeply: at most {_MAX_NESTING} levels.")
+
+
+def _inside(value: Any) -> list[Any]:
+    match value:
+        case dict():
+            return [*value, *value.values()]
+        case list():
+            return value
+    return []

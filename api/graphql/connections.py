@@ -1,0 +1,199 @@
+"""Connections, as they are read."""
+
+from dataclasses import astuple
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import strawberry
+
+import models
+from api.connections.reading import ConnectionQuery
+from api.events.feed import EventPosition
+from api.graphql.connectors import Connector, connector_named
+from api.graphql.context import Info
+from api.graphql.folders import Folder, find_folder
+from api.graphql.ids import find_id, graph_id
+from api.graphql.listing import Filtered, Ordered, connection_page, ordered_query
+from api.graphql.oauth_apps import OAuthApp
+from api.graphql.page import After, Cursors, First, Page, checked_first, page_of
+from api.graphql.statuses import StatusReason
+from api.graphql.users import User, load_user
+from api.graphql.words import FolderPermission, permissions_of
+from models import AuthenticationType, ConnectionStatus
+
+if TYPE_CHECKING:
+    from api.graphql.events import ConnectionEvent
+
+LazyConnectionEvent = Annotated["ConnectionEvent", strawberry.lazy("api.graphql.events")]
+
+
+@strawberry.type(description="An account at a provider, kept in a folder, and kept alive.")
+class Connection:
+    row: strawberry.Private[models.Connection]
+    id: strawberry.ID = strawberry.field(description="Names the connection for good; reconnecting and renaming do not change it.")
+    name: str = strawberry.field(description="Its name, unlike those of its folder and connector.")
+    authentication_type: AuthenticationType = strawberry.field(description="How it authenticates.")
+    status: ConnectionStatus = strawberry.field(description="Its state.")
+    status_reason: StatusReason | None = strawberry.field(description="Why its status is what it is; null where nothing is wrong.")
+    status_changed_at: datetime = strawberry.field(description="Since when its status is what it is.")
+    is_default: bool = strawberry.field(description="Whether it is what a workflow gets that names only the folder and the connector.")
+    account: str | None = strawberry.field(description="Who the provider says is signed in.")
+    scopes: list[str] = strawberry.field(description="The scopes that were granted.")
+    missing_scopes: list[str] = strawberry.field(description="The scopes that were asked for and not granted.")
+    expires_at: datetime | None = strawberry.field(description="When the access token ends; null where it does not.")
+    next_refresh_at: datetime | None = strawberry.field(description="When it is renewed next; null where it is not.")
+    last_refreshed_at: datetime | None = strawberry.field(description="When it was last renewed.")
+    last_verified_at: datetime | None = strawberry.field(description="When the provider last took the credential.")
+    last_used_at: datetime | None = strawberry.field(description="When its credential was last given out.")
+    created_at: datetime = strawberry.field(description="When it was made.")
+    updated_at: datetime = strawberry.field(description="When something about it last changed.")
+
+    @classmethod
+    def of(cls, row: models.Connection) -> "Connection":
+        return cls(
+            row=row,
+            id=graph_id(row.id),
+            name=row.name,
+            authentication_type=row.authentication_type,
+            status=row.status,
+            status_reason=StatusReason.of_optional(row.reason),
+            status_changed_at=row.status_changed_at,
+            is_default=row.is_default,
+            account=row.account,
+            scopes=row.scopes,
+            missing_scopes=row.missing_scopes,
+            expires_at=row.expires_at,
+            next_refresh_at=row.next_refresh_at,
+            last_refreshed_at=row.last_refreshed_at,
+            last_verified_at=row.last_verified_at,
+            last_used_at=row.last_used_at,
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+        )
+
+    @strawberry.field(description="What it connects to.")
+    def connector(self, info: Info) -> Connector:
+        return connector_named(self.row.connector_key, info)
+
+    @strawberry.field(description="Where it is.")
+    async def folder(self, info: Info) -> Folder:
+        folder = await find_folder(self.row.folder_id, info)
+        assert folder is not None, "whoever sees a connection sees its folder"
+        return folder
+
+    @strawberry.field(description="Who made it.")
+    async def owner(self, info: Info) -> User:
+        return await load_user(self.row.owner_id, info)
+
+    @strawberry.field(name="oauthApp", description="The OAuth app that it signs in with; null without one.")
+    async def oauth_app(self, info: Info) -> OAuthApp | None:
+        app = None if self.row.oauth_app_id is None else await info.context.loaders.oauth_app.load(self.row.oauth_app_id)
+        return None if app is None else OAuthApp.of(app)
+
+    @strawberry.field(description="What the viewer may do with it.")
+    async def permissions(self, info: Info) -> list[FolderPermission]:
+        return permissions_of(await info.context.loaders.permissions.load(self.row.folder_id))
+
+    @strawberry.field(description="What happened to it, newest first.")
+    async def events(
+        self,
+        info: Info,
+        first: First = 50,
+        after: After = None,
+    ) -> Page[LazyConnectionEvent]:
+        from api.graphql.events import ConnectionEvent
+
+        feed, actor, cursors = info.context.patchbay.feed, info.context.actor, Cursors(info.context, "events", self.id)
+        position = cursors.read(after)
+        before = None if position is None else EventPosition(*position)
+        found, has_next = await feed.history(actor, self.row.id, first=checked_first(first), before=before)
+        cursor = cursors.write(astuple(found[-1].position)) if found else None
+        nodes = [ConnectionEvent.of(placed, info) for placed in found]
+        return page_of(nodes, cursor=cursor, has_next=has_next, count=lambda: feed.count_history(actor, self.row.id))
+
+
+@strawberry.type(description="How many connections are in a state.")
+class StatusCount:
+    status: ConnectionStatus = strawberry.field(description="The state.")
+    count: int = strawberry.field(description="How many are in it.")
+
+
+@strawberry.type(description="How the connections of one connector are.")
+class ConnectorHealth:
+    connector: Connector = strawberry.field(description="The connector.")
+    total: int = strawberry.field(description="How many connections it has.")
+    by_status: list[StatusCount] = strawberry.field(description="How many are in which state; states that none is in are left out.")
+
+
+@strawberry.type(description="How all connections are that the viewer can see.")
+class Health:
+    total: int = strawberry.field(description="How many there are.")
+    by_status: list[StatusCount] = strawberry.field(description="How many are in which state.")
+    by_connector: list[ConnectorHealth] = strawberry.field(description="The same for each connector, by name.")
+
+
+@strawberry.type
+class ConnectionQueries:
+    @strawberry.field(description="Connections in one folder, or in every folder that the viewer can see.")
+    async def connections(
+        self,
+        info: Info,
+        folder_id: Annotated[strawberry.ID | None, strawberry.argument(description="Only in this folder.")] = None,
+        first: First = 50,
+        after: After = None,
+        filter: Filtered = None,
+        order_by: Ordered = None,
+    ) -> Page[Connection]:
+        return await connection_page(info, ordered_query(within(folder_id), filter, order_by), first=first, after=after)
+
+    @strawberry.field(description="One connection; null where the viewer cannot see it.")
+    async def connection(
+        self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="The connection.")]
+    ) -> Connection | None:
+        return await find_connection(id, info)
+
+    @strawberry.field(description="What a workflow gets that names only a folder and a connector; null where there is no default.")
+    async def default_connection(
+        self,
+        info: Info,
+        folder_id: Annotated[strawberry.ID, strawberry.argument(description="The folder.")],
+        connector_key: Annotated[str, strawberry.argument(description="The connector.")],
+    ) -> Connection | None:
+        reading, id = info.context.patchbay.reading, find_id(folder_id)
+        row = None if id is None else await reading.find_default(info.context.actor, id, connector_key)
+        return None if row is None else Connection.of(row)
+
+    @strawberry.field(description="How many connections are in which status, overall and per connector: the fleet at a glance.")
+    async def health(
+        self, info: Info, folder_id: Annotated[strawberry.ID | None, strawberry.argument(description="Only in this folder.")] = None
+    ) -> Health:
+        counts = await info.context.patchbay.reading.health(info.context.actor, within(folder_id))
+        return _health(counts.by_connector, info)
+
+
+async def find_connection(id_text: strawberry.ID, info: Info) -> Connection | None:
+    id = find_id(id_text)
+    row = None if id is None else await info.context.loaders.connection.load(id)
+    return None if row is None else Connection.of(row)
+
+
+def within(folder_id: strawberry.ID | None) -> ConnectionQuery:
+    """All of one folder, or of all folders. What is no id is the name of no folder, and nothing is in it."""
+    return ConnectionQuery(folder_id=find_id(folder_id), nowhere=folder_id is not None and find_id(folder_id) is None)
+
+
+def _health(by_connector: dict[str, dict[ConnectionStatus, int]], info: Info) -> Health:
+    overall = {status: sum(counts.get(status, 0) for counts in by_connector.values()) for status in ConnectionStatus}
+    connectors = [
+        ConnectorHealth(connector=connector_named(key, info), total=sum(counts.values()), by_status=_counts(counts))
+        for key, counts in by_connector.items()
+    ]
+    return Health(
+        total=sum(overall.values()),
+        by_status=_counts(overall),
+        by_connector=sorted(connectors, key=lambda health: (health.connector.name.casefold(), health.connector.key)),
+    )
+
+
+def _counts(counts: dict[ConnectionStatus, int]) -> list[StatusCount]:
+    return [StatusCount(status=status, count=counts[status]) for status in ConnectionStatus if counts.get(status)]

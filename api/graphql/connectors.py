@@ -1,0 +1,201 @@
+"""The catalogue: what can be connected, and how."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import strawberry
+
+from api.catalog import connector as catalog
+from api.catalog.connector import ConnectorStage
+from api.connections.offers import Offer
+from api.connections.reading import ConnectionQuery
+from api.graphql.context import Info
+from api.graphql.ids import find_id, graph_id
+from api.graphql.listing import connection_page
+from api.graphql.page import After, Cursors, First, Page, checked_first, counted, page_of
+from api.graphql.words import ConnectorOrigin
+from models import AuthenticationType
+
+if TYPE_CHECKING:
+    from api.graphql.connections import Connection
+
+LazyConnection = Annotated["Connection", strawberry.lazy("api.graphql.connections")]
+
+
+@strawberry.type(description="One thing that a form must ask for.")
+class CredentialField:
+    name: str = strawberry.field(description="Its name among the `fields` of the input.")
+    label: str = strawberry.field(description="What to call it in a form.")
+    secret: bool = strawberry.field(description="Whether to hide what is typed. It can never be read back.")
+    required: bool = strawberry.field(description="Whether it must be given.")
+    default: str | None = strawberry.field(description="What is taken where it is not given.")
+    example: str | None = strawberry.field(description="What a value looks like.")
+    pattern: str | None = strawberry.field(description="A regular expression that all of the value must match.")
+    help: str | None = strawberry.field(description="Where to find it, or what it is for.")
+    options: list[str] | None = strawberry.field(description="The values to choose from; null where any is taken.")
+
+    @classmethod
+    def of(cls, field: catalog.Field) -> "CredentialField":
+        return cls(
+            name=field.name,
+            label=field.label,
+            secret=field.secret,
+            required=field.required,
+            default=field.default,
+            example=field.example,
+            pattern=field.pattern,
+            help=field.help,
+            options=None if field.options is None else list(field.options),
+        )
+
+
+@strawberry.type(description="A scope that can be asked for.")
+class ScopeOption:
+    name: str = strawberry.field(description="As the provider calls it.")
+    mandatory: bool = strawberry.field(description="Whether the connector cannot do without it.")
+    default: bool = strawberry.field(description="Whether it is asked for where no scopes are named.")
+    description: str | None = strawberry.field(description="What it allows.")
+
+    @classmethod
+    def of(cls, scope: catalog.Scope) -> "ScopeOption":
+        return cls(name=scope.name, mandatory=scope.mandatory, default=scope.default or scope.mandatory, description=scope.description)
+
+
+@strawberry.type(description="One way to authenticate with a connector.")
+class AuthenticationOption:
+    type: AuthenticationType = strawberry.field(description="Which way.")
+    label: str = strawberry.field(description="What to call it in a form.")
+    available: bool = strawberry.field(description="False where this installation cannot offer it now.")
+    unavailable_reason: str | None = strawberry.field(description="Why not, and what to do about it.")
+    fields: list[CredentialField] = strawberry.field(description="What a form must ask for: from this list alone a client can draw it.")
+    scopes: list[ScopeOption] = strawberry.field(description="The scopes to choose from; others may be asked for too.")
+    redirect_uri: str | None = strawberry.field(description="For consent: the callback URL to register with the vendor. Not editable.")
+
+    @classmethod
+    def of(cls, offer: Offer) -> "AuthenticationOption":
+        return cls(
+            type=offer.type,
+            label=offer.option.label,
+            available=offer.available,
+            unavailable_reason=offer.unavailable_reason,
+            fields=[CredentialField.of(field) for field in offer.fields],
+            scopes=[ScopeOption.of(scope) for scope in offer.option.scopes],
+            redirect_uri=offer.redirect_uri,
+        )
+
+
+@strawberry.type(description="A service that can be connected.")
+class Connector:
+    id: strawberry.ID = strawberry.field(description="Names the connector for good: its key.")
+    key: str = strawberry.field(description="Its key, such as `github`.")
+    name: str = strawberry.field(description="What people call it.")
+    vendor: str | None = strawberry.field(description="Whose service it is.")
+    category: str = strawberry.field(description="What kind of service it is.")
+    stage: ConnectorStage = strawberry.field(description="How far the connector is.")
+    origin: ConnectorOrigin = strawberry.field(description="Where the connector comes from.")
+    documentation_url: str | None = strawberry.field(description="Where the vendor explains authentication.")
+    installed: bool = strawberry.field(description="Whether it is offered here.")
+
+    @classmethod
+    def of(cls, connector: catalog.Connector) -> "Connector":
+        return cls(
+            id=graph_id(connector.key),
+            key=connector.key,
+            name=connector.name,
+            vendor=connector.vendor,
+            category=connector.category,
+            stage=connector.stage,
+            origin=ConnectorOrigin.CATALOGUE,
+            documentation_url=connector.documentation_url,
+            installed=True,
+        )
+
+    @strawberry.field(description="What this connector offers here and now, the best first.")
+    async def authentication_options(self, info: Info) -> list[AuthenticationOption]:
+        return [AuthenticationOption.of(offer) for offer in await info.context.loaders.offers.load(self.key) or []]
+
+    @strawberry.field(description="Its connections, in one folder or in all that the viewer can see.")
+    async def connections(
+        self,
+        info: Info,
+        folder_id: Annotated[strawberry.ID | None, strawberry.argument(description="Only in this folder.")] = None,
+        first: First = 50,
+        after: After = None,
+    ) -> Page[LazyConnection]:
+        query = ConnectionQuery(folder_id=find_id(folder_id), connector_key=self.key, nowhere=_is_unknown(folder_id))
+        return await connection_page(info, query, first=first, after=after)
+
+
+def _is_unknown(folder_id: strawberry.ID | None) -> bool:
+    """Whether a folder was named by what is no id: then nothing is in it."""
+    return folder_id is not None and find_id(folder_id) is None
+
+
+def connector_named(key: str, info: Info) -> Connector:
+    """The connector of a connection. One that is no longer in the catalogue is still told by its key."""
+    connector = info.context.patchbay.catalog.find(key)
+    return _gone(key) if connector is None else Connector.of(connector)
+
+
+def _gone(key: str) -> Connector:
+    return Connector(
+        id=graph_id(key),
+        key=key,
+        name=key,
+        vendor=None,
+        category="unknown",
+        stage=ConnectorStage.LEGACY,
+        origin=ConnectorOrigin.CATALOGUE,
+        documentation_url=None,
+        installed=False,
+    )
+
+
+@strawberry.input(description="Which connectors. What is left out does not matter.")
+class ConnectorFilter:
+    search: str | None = strawberry.field(default=None, description="A part of the name, the key or the vendor, without regard to case.")
+    category: str | None = strawberry.field(default=None, description="Of this category.")
+    stage: ConnectorStage | None = strawberry.field(default=None, description="In this stage.")
+    authentication_type: AuthenticationType | None = strawberry.field(default=None, description="That authenticate in this way.")
+    installed: bool | None = strawberry.field(default=None, description="Offered here, or not.")
+
+
+@strawberry.type
+class ConnectorQuery:
+    @strawberry.field(description="The catalogue, by name.")
+    async def connectors(
+        self,
+        info: Info,
+        first: First = 50,
+        after: After = None,
+        filter: Annotated[ConnectorFilter | None, strawberry.argument(description="Only those that match all of it.")] = None,
+    ) -> Page[Connector]:
+        wanted = filter or ConnectorFilter()
+        cursors = Cursors(
+            info.context, "connectors", [wanted.search, wanted.category, wanted.stage, wanted.authentication_type, wanted.installed]
+        )
+        start = cursors.read(after)
+        found = _found(wanted, info)
+        rest = found if start is None else found[_after(found, start) :]
+        page = rest[: checked_first(first)]
+        cursor = cursors.write(page[-1].key) if page else None
+        nodes = [Connector.of(connector) for connector in page]
+        return page_of(nodes, cursor=cursor, has_next=len(rest) > len(page), count=counted(len(found)))
+
+    @strawberry.field(description="One connector; null where there is none with this key.")
+    async def connector(self, info: Info, key: Annotated[str, strawberry.argument(description="Its key.")]) -> Connector | None:
+        connector = info.context.patchbay.catalog.find(key)
+        return None if connector is None else Connector.of(connector)
+
+
+def _found(wanted: ConnectorFilter, info: Info) -> list[catalog.Connector]:
+    if wanted.installed is False:
+        return []
+    return list(
+        info.context.patchbay.catalog.search(
+            text=wanted.search, category=wanted.category, stage=wanted.stage, authentication_type=wanted.authentication_type
+        )
+    )
+
+
+def _after(found: list[catalog.Connector], key: str) -> int:
+    return next((place + 1 for place, connector in enumerate(found) if connector.key == key), len(found))

@@ -1,0 +1,22 @@
+"""What every resolver is given."""
+
+from dataclasses import dataclass, field
+
+import strawberry
+
+from api.access import Actor
+from api.graphql.loaders import Loaders
+from api.patchbay import Patchbay
+
+
+@dataclass(slots=True)
+class Context:
+    patchbay: Patchbay
+    actor: Actor
+    loaders: Loaders = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.loaders = Loaders(self.patchbay, self.actor)
+
+
+Info = strawberry.Info[Context, None]

@@ -1,0 +1,105 @@
+"""What happened to connections: the log, replayed and streamed."""
+
+import json
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Annotated
+
+import strawberry
+
+from api.errors import InvalidInput
+from api.events.feed import EventPosition, EventSelection, PlacedEvent
+from api.graphql.connecting import Authorization
+from api.graphql.connections import Connection
+from api.graphql.context import Info
+from api.graphql.ids import graph_id, id_of
+from api.graphql.signing import read_signed, write_signed
+from api.graphql.statuses import StatusReason
+from api.graphql.users import User
+from models import ConnectionEventType, ConnectionStatus
+
+_PURPOSE = "event cursor"
+
+
+@strawberry.type(description="Something that happened to a connection.")
+class ConnectionEvent:
+    placed: strawberry.Private[PlacedEvent]
+    cursor: str = strawberry.field(description="Hand it to connectionStatusChanged(after:) to go on from here.")
+    type: ConnectionEventType = strawberry.field(description="What happened.")
+    connection_id: strawberry.ID = strawberry.field(description="To which connection.")
+    connection_name: str = strawberry.field(description="What the connection was called then.")
+    previous_status: ConnectionStatus | None = strawberry.field(description="Its status before, where it changed or may have.")
+    status: ConnectionStatus = strawberry.field(description="Its status from then on.")
+    reason: StatusReason | None = strawberry.field(description="Why the status was what it was; null where nothing was wrong.")
+    at: datetime = strawberry.field(description="When.")
+
+    @classmethod
+    def of(cls, placed: PlacedEvent, info: Info) -> "ConnectionEvent":
+        event = placed.event
+        return cls(
+            placed=placed,
+            cursor=_written(placed.position, info),
+            type=event.type,
+            connection_id=graph_id(event.connection_id),
+            connection_name=event.connection_name,
+            previous_status=event.previous_status,
+            status=event.status,
+            reason=StatusReason.of_optional(event.reason),
+            at=event.at,
+        )
+
+    @strawberry.field(description="The connection as it is now; null once it is deleted.")
+    async def connection(self, info: Info) -> Connection | None:
+        row = await info.context.loaders.connection.load(self.placed.event.connection_id)
+        return None if row is None else Connection.of(row)
+
+    @strawberry.field(description="Who did it; null where the refresh loop did.")
+    async def actor(self, info: Info) -> User | None:
+        actor_id = self.placed.event.actor_id
+        row = None if actor_id is None else await info.context.loaders.user.load(actor_id)
+        return None if row is None else User.of(row, info)
+
+
+@strawberry.type
+class EventSubscription:
+    @strawberry.subscription(
+        description="Every status change that the viewer may see, in order, none missed and none twice. `after` takes the cursor of the "
+        "last event that the client has and replays what happened since; without it the stream begins now."
+    )
+    async def connection_status_changed(
+        self,
+        info: Info,
+        folder_id: Annotated[strawberry.ID | None, strawberry.argument(description="Only in this folder.")] = None,
+        connection_id: Annotated[strawberry.ID | None, strawberry.argument(description="Only of this connection.")] = None,
+        connector_key: Annotated[str | None, strawberry.argument(description="Only of this connector.")] = None,
+        after: Annotated[str | None, strawberry.argument(description="The cursor of the last event that the client has.")] = None,
+    ) -> AsyncIterator[ConnectionEvent]:
+        selection = EventSelection(
+            folder_id=None if folder_id is None else id_of(folder_id, "folder"),
+            connection_id=None if connection_id is None else id_of(connection_id, "connection"),
+            connector_key=connector_key,
+        )
+        position = None if after is None else _read(after, info)
+        async for placed in info.context.patchbay.feed.watch(info.context.actor, selection, after=position):
+            yield ConnectionEvent.of(placed, info)
+
+    @strawberry.subscription(description="One consent, as it is and at each change, until it is over.")
+    async def authorization_changed(
+        self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="The consent.")]
+    ) -> AsyncIterator[Authorization]:
+        async for row in info.context.patchbay.connecting.watch(info.context.actor, id_of(id, "consent")):
+            yield Authorization.of(row, info)
+
+
+def _written(position: EventPosition, info: Info) -> str:
+    payload = json.dumps([position.transaction, position.id], separators=(",", ":")).encode()
+    return write_signed(payload, info.context.patchbay.vault, purpose=_PURPOSE)
+
+
+def _read(cursor: str, info: Info) -> EventPosition:
+    """Raises InvalidInput."""
+    payload = read_signed(cursor, info.context.patchbay.vault, purpose=_PURPOSE)
+    if payload is None:
+        raise InvalidInput({"after": "is not the cursor of an event"})
+    transaction, id = json.loads(payload)
+    return EventPosition(transaction, id)

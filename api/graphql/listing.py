@@ -1,0 +1,91 @@
+"""Lists of connections, wherever in the graph they hang."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import strawberry
+
+from api.connections.reading import ConnectionQuery, OrderField, Position
+from api.graphql.context import Info
+from api.graphql.ids import find_id
+from api.graphql.page import Cursors, Page, checked_first, page_of
+from api.graphql.words import OrderDirection
+from models import AuthenticationType, ConnectionStatus
+
+if TYPE_CHECKING:
+    from api.graphql.connections import Connection
+
+
+@strawberry.input(description="Which connections. What is left out does not matter.")
+class ConnectionFilter:
+    search: str | None = strawberry.field(default=None, description="A part of the name or of the account, without regard to case.")
+    connector_key: str | None = strawberry.field(default=None, description="Of this connector.")
+    status: list[ConnectionStatus] | None = strawberry.field(default=None, description="In one of these states.")
+    authentication_type: AuthenticationType | None = strawberry.field(default=None, description="Authenticated in this way.")
+    is_default: bool | None = strawberry.field(default=None, description="Only defaults, or only others.")
+
+
+@strawberry.input(description="In which order connections come.")
+class ConnectionOrder:
+    field: OrderField = strawberry.field(description="What they are ordered by.")
+    direction: OrderDirection = strawberry.field(default=OrderDirection.ASC, description="Which end comes first.")
+
+
+Filtered = Annotated[ConnectionFilter | None, strawberry.argument(description="Only those that match all of it.")]
+Ordered = Annotated[ConnectionOrder | None, strawberry.argument(description="In which order; by name without it.")]
+
+
+def ordered_query(query: ConnectionQuery, filter: ConnectionFilter | None, order: ConnectionOrder | None) -> ConnectionQuery:
+    """The query, narrowed by what a client wants."""
+    if filter is not None:
+        query = replace(
+            query,
+            search=filter.search,
+            connector_key=query.connector_key or filter.connector_key,
+            statuses=None if filter.status is None else tuple(filter.status),
+            authentication_type=filter.authentication_type,
+            is_default=filter.is_default,
+        )
+    if order is not None:
+        query = replace(query, order=order.field, descending=order.direction is OrderDirection.DESC)
+    return query
+
+
+async def connection_page(info: Info, query: ConnectionQuery, *, first: int | None, after: str | None) -> "Page[Connection]":
+    """One page of the connections that the viewer can see."""
+    from api.graphql.connections import Connection
+
+    reading, actor = info.context.patchbay.reading, info.context.actor
+    cursors = Cursors(info.context, "connections", _binding(query))
+    found = await reading.page(actor, query, first=checked_first(first), after=_position(query, cursors.read(after)))
+    cursor = cursors.write(_written(Position.of(found.rows[-1], query.order))) if found.rows else None
+    nodes = [Connection.of(row) for row in found.rows]
+    return page_of(nodes, cursor=cursor, has_next=found.has_next, count=lambda: reading.count(actor, query))
+
+
+def _binding(query: ConnectionQuery) -> list[Any]:
+    return [
+        query.folder_id,
+        query.search,
+        query.connector_key,
+        query.statuses,
+        query.authentication_type,
+        query.is_default,
+        query.order,
+        query.descending,
+    ]
+
+
+def _written(position: Position) -> list[str]:
+    value = position.value.isoformat() if isinstance(position.value, datetime) else position.value
+    return [value, str(position.id)]
+
+
+def _position(query: ConnectionQuery, written: Any) -> Position | None:
+    if written is None:
+        return None
+    value, id_text = written
+    id = find_id(id_text)
+    assert id is not None
+    return Position(value if query.order is OrderField.NAME else datetime.fromisoformat(value), id)

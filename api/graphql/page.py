@@ -1,0 +1,88 @@
+"""Pages and their cursors: opaque, signed, and good only for the list, the filter and the viewer that they came from."""
+
+import hashlib
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, TypeVar
+
+import strawberry
+
+from api.errors import InvalidInput
+from api.graphql.context import Context
+from api.graphql.signing import read_signed, write_signed
+
+Node = TypeVar("Node")
+
+_USUAL_PAGE = 50
+_LONGEST_PAGE = 100
+_PURPOSE = "cursor"
+
+
+First = Annotated[int | None, strawberry.argument(description="How many at most: 1 to 100.")]
+After = Annotated[str | None, strawberry.argument(description="The end cursor of the page before.")]
+
+
+@strawberry.type(description="Where a page ends.")
+class PageInfo:
+    end_cursor: str | None = strawberry.field(description="Hand it to `after` for the next page; null where the page is empty.")
+    has_next_page: bool = strawberry.field(description="Whether there is a next page.")
+
+
+@strawberry.type(description="One page of a list.")
+class Page(Generic[Node]):
+    nodes: list[Node] = strawberry.field(description="What is on this page.")
+    page_info: PageInfo = strawberry.field(description="How to go on.")
+    count: strawberry.Private[Callable[[], Awaitable[int]]]
+
+    @strawberry.field(description="How many there are on all pages; counted only where it is asked for.")
+    async def total_count(self) -> int:
+        return await self.count()
+
+
+@dataclass(frozen=True, slots=True)
+class Cursors:
+    """Makes and reads the cursors of one list. `binding` is what the list depends upon: its filter and order."""
+
+    context: Context
+    kind: str
+    binding: Any = None
+
+    def write(self, position: Any) -> str:
+        payload = json.dumps(position, separators=(",", ":")).encode()
+        return write_signed(payload, self.context.patchbay.vault, purpose=_PURPOSE, scope=self._scope())
+
+    def read(self, cursor: str | None) -> Any:
+        """The position, or None for none. Raises InvalidInput for what is not a cursor of this list."""
+        if cursor is None:
+            return None
+        payload = read_signed(cursor, self.context.patchbay.vault, purpose=_PURPOSE, scope=self._scope())
+        if payload is None:
+            raise InvalidInput({"after": "is not a cursor of this list: use one that came with the same arguments"})
+        return json.loads(payload)
+
+    def _scope(self) -> bytes:
+        scope = json.dumps([self.kind, str(self.context.actor.user_id), self.binding], default=str)
+        return hashlib.sha256(scope.encode()).digest()
+
+
+def checked_first(first: int | None) -> int:
+    """How long the page is; fifty where nothing is said. Raises InvalidInput where it would be empty or too long."""
+    if first is None:
+        return _USUAL_PAGE
+    if not 1 <= first <= _LONGEST_PAGE:
+        raise InvalidInput({"first": f"must be between 1 and {_LONGEST_PAGE}"})
+    return first
+
+
+def page_of(nodes: list[Node], *, cursor: str | None, has_next: bool, count: Callable[[], Awaitable[int]]) -> Page[Node]:
+    return Page(nodes=nodes, page_info=PageInfo(end_cursor=cursor, has_next_page=has_next), count=count)
+
+
+def counted(total: int) -> Callable[[], Awaitable[int]]:
+    """A count that is known already."""
+
+    async def count() -> int:
+        return total
+
+    return count

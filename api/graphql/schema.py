@@ -1,0 +1,40 @@
+"""The schema: what each noun brings, merged."""
+
+import strawberry
+from strawberry.schema.config import StrawberryConfig
+
+from api.graphql.connecting import ConnectingMutation, ConnectingQuery
+from api.graphql.connections import ConnectionQueries
+from api.graphql.connectors import ConnectorQuery
+from api.graphql.errors import Error
+from api.graphql.events import EventSubscription
+from api.graphql.execution import EXTENSIONS, PatchbaySchema
+from api.graphql.folders import FolderMutation, FolderQuery
+from api.graphql.managing import ManagingMutation
+from api.graphql.oauth_apps import OAuthAppMutation, OAuthAppQuery
+from api.graphql.users import UserMutation, UserQuery
+
+
+@strawberry.type(description="What can be asked. What the viewer may not see does not exist: then the answer is null.")
+class Query(UserQuery, ConnectorQuery, FolderQuery, ConnectionQueries, ConnectingQuery, OAuthAppQuery):
+    pass
+
+
+@strawberry.type(description="What can be done. Each answers with a union: its success, or an error that a client can plan for.")
+class Mutation(ConnectingMutation, ManagingMutation, FolderMutation, UserMutation, OAuthAppMutation):
+    pass
+
+
+@strawberry.type(description="What can be watched, over graphql-transport-ws or server-sent events.")
+class Subscription(EventSubscription):
+    pass
+
+
+schema = PatchbaySchema(
+    query=Query,
+    mutation=Mutation,
+    subscription=Subscription,
+    types=[Error],
+    extensions=EXTENSIONS,
+    config=StrawberryConfig(auto_camel_case=True),
+)

@@ -1,0 +1,29 @@
+"""Why a status is what it is."""
+
+import strawberry
+
+import models
+from models import Fixer, StatusReasonCode
+
+
+@strawberry.type(description="Why a status is what it is. One code is one cause.")
+class StatusReason:
+    code: StatusReasonCode = strawberry.field(description="The cause, for programs.")
+    message: str = strawberry.field(description="What happened, in words a person understands; never a secret.")
+    remedy: str = strawberry.field(description="What to do about it.")
+    fixable_by: Fixer = strawberry.field(description="Who can do something about it.")
+    provider_error: str | None = strawberry.field(description="The provider's own error code, where it gave one.")
+
+    @classmethod
+    def of(cls, reason: models.StatusReason) -> "StatusReason":
+        return cls(
+            code=reason.code,
+            message=reason.message,
+            remedy=reason.remedy,
+            fixable_by=reason.fixable_by,
+            provider_error=reason.provider_error,
+        )
+
+    @classmethod
+    def of_optional(cls, reason: models.StatusReason | None) -> "StatusReason | None":
+        return None if reason is None else cls.of(reason)

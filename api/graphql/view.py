@@ -1,0 +1,231 @@
+"""The GraphQL endpoint: graphql-over-HTTP, server-sent events, and graphql-transport-ws.
+
+What is executed came as JSON by POST, from someone whom we know. A browser's cookie alone is not enough: the browser must also say
+that a page of ours is asking. So neither a form, nor a link, nor a script of another site makes anything happen here.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, cast
+
+import orjson
+from cross_web import AsyncHTTPRequestAdapter, StarletteRequestAdapter
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketState
+from strawberry.asgi import GraphQL
+from strawberry.exceptions import ConnectionRejectionError
+from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
+from strawberry.http.parse_content_type import parse_content_type
+from strawberry.schema import BaseSchema
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
+from strawberry.types import ExecutionResult, SubscriptionExecutionResult
+from strawberry.types.graphql import OperationType
+from strawberry.types.unset import UNSET
+
+from api.auth import actor_of, credential_of, is_from_our_page
+from api.errors import Unauthenticated
+from api.graphql.bodies import NotExecuted, check_operation, read_body, read_object
+from api.graphql.context import Context
+from api.graphql.refusals import Code, was_executed
+from api.graphql.reporting import fault, no_such_operation
+from api.graphql.sockets import OPERATIONS_PER_SOCKET, Caller, Frames, SocketHandler
+from api.patchbay import Patchbay
+
+_JSON = "application/json"
+_GRAPHQL = "application/graphql-response+json"
+_STREAM = "text/event-stream"
+
+_INIT_WITHIN = timedelta(seconds=5)
+# The statuses of answers without data; one that has data is a 200, as is every answer to who wants plain JSON.
+_STATUSES: Mapping[str, int] = {Code.UNAUTHENTICATED: 401, Code.FORBIDDEN: 403, Code.TIMEOUT: 503, Code.INTERNAL: 500}
+
+
+class BoundedRequest(StarletteRequestAdapter):
+    async def get_body(self) -> bytes:
+        return await read_body(self._request)
+
+
+class GraphQLView(GraphQL[Context | Caller, None]):
+    """The endpoint as an ASGI application. `allow_get` lets queries be asked by GET; it is for audits, not for browsers."""
+
+    request_adapter_class = BoundedRequest
+    websocket_adapter_class = Frames
+    graphql_transport_ws_handler_class = SocketHandler
+
+    def __init__(self, schema: BaseSchema, *, allow_get: bool = False) -> None:
+        super().__init__(
+            schema,
+            graphql_ide=None,
+            allow_queries_via_get=allow_get,
+            subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL),
+            connection_init_wait_timeout=_INIT_WITHIN,
+            max_subscriptions_per_connection=OPERATIONS_PER_SOCKET,
+        )
+        self._methods = ("GET", "POST") if allow_get else ("POST",)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self._serve(WebSocket(scope, receive, send))
+        else:
+            response = await self._answer(Request(scope, receive))
+            await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        try:
+            if request.method not in self._methods:
+                raise NotExecuted(405, "Send the operation as JSON, by POST.", headers={"allow": ", ".join(self._methods)})
+            return await self.run(request)
+        except NotExecuted as reason:
+            return _answer({"errors": [reason.refusal.formatted]}, _media(request), reason.status, reason.headers)
+        # The last place where a fault is logged without what was sent, and answered in the form that clients expect. So below.
+        except Exception as error:
+            return _answer({"errors": [fault(error).formatted]}, _media(request), 500)
+
+    async def _serve(self, socket: WebSocket) -> None:
+        try:
+            await self.run(socket)
+        except Exception as error:
+            refusal = fault(error)
+            if WebSocketState.DISCONNECTED not in (socket.client_state, socket.application_state):
+                await socket.close(1011, refusal.message)
+
+    async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context | Caller:
+        patchbay: Patchbay = request.app.state.patchbay
+        if isinstance(request, WebSocket):
+            return Caller(patchbay, request)
+        return await _context(patchbay, request)
+
+    async def on_ws_connect(self, context: Context | Caller) -> Any:
+        assert isinstance(context, Caller)
+        if await context.actor() is None:
+            raise ConnectionRejectionError
+        return UNSET
+
+    def is_websocket_origin_allowed(self, request: WebSocket, origin: str) -> bool:
+        return is_from_our_page(request, request.app.state.patchbay.settings)
+
+    async def get_sub_response(self, request: Request | WebSocket) -> Response:
+        response = await super().get_sub_response(request)
+        response.media_type = _media(request)
+        return response
+
+    async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData:
+        asked = _asked_by_get(request.query_params) if request.method == "GET" else await _asked_by_post(request)
+        check_operation(asked)
+        return GraphQLRequestData(
+            query=asked["query"],
+            variables=asked.get("variables"),
+            operation_name=asked.get("operationName"),
+            extensions=asked.get("extensions"),
+            protocol="sse" if _preferred(request.headers.get("accept", "")) == _STREAM else "http",
+        )
+
+    async def execute_operation(  # type: ignore[override]
+        self,
+        request: Request,
+        request_adapter: AsyncHTTPRequestAdapter,
+        request_data: GraphQLRequestData,
+        context: Context | Caller,
+        root_value: None,
+        sub_response: Response,
+    ) -> ExecutionResult | SubscriptionExecutionResult:
+        kinds = {OperationType.QUERY} if request.method == "GET" else {OperationType.QUERY, OperationType.MUTATION}
+        operation: dict[str, Any] = {
+            "query": request_data.query,
+            "variable_values": request_data.variables,
+            "context_value": context,
+            "operation_name": request_data.operation_name,
+        }
+        try:
+            if request_data.protocol == "sse":
+                kinds = kinds | {OperationType.SUBSCRIPTION}
+                return cast("SubscriptionExecutionResult", await self.schema.stream(**operation, allowed_operation_types=kinds))
+            return await self.schema.execute(**operation, allowed_operation_types=kinds)
+        except CannotGetOperationTypeError:
+            raise NotExecuted(400, no_such_operation().message) from None
+        except InvalidOperationTypeError as error:
+            raise _not_over_this(error.operation_type, request.method) from None
+
+    async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
+        answer: dict[str, Any] = {}
+        if result.errors:
+            answer["errors"] = [error.formatted for error in result.errors]
+        if was_executed(result):
+            answer["data"] = result.data
+        return cast("GraphQLHTTPResponse", answer)
+
+    def create_response(self, response_data: Any, sub_response: Response) -> Response:
+        media = sub_response.media_type or _JSON
+        if media != _GRAPHQL or "data" in response_data:
+            return _answer(response_data, media)
+        return _answer(response_data, media, _STATUSES.get(response_data["errors"][0]["extensions"]["code"], 400))
+
+    def encode_json(self, data: object) -> str:
+        return orjson.dumps(data).decode()
+
+
+async def _context(patchbay: Patchbay, request: Request) -> Context:
+    credential = credential_of(request, patchbay.settings.public_url)
+    if credential is not None and credential.is_ambient and not is_from_our_page(request, patchbay.settings):
+        raise NotExecuted(403, "A page of another site made your browser ask this, so nothing was done.", Code.FORBIDDEN)
+    actor = await actor_of(credential, patchbay.people)
+    if actor is None:
+        message = str(Unauthenticated())
+        raise NotExecuted(401, message, Code.UNAUTHENTICATED, headers={"www-authenticate": "Bearer"})
+    return Context(patchbay, actor)
+
+
+async def _asked_by_post(request: AsyncHTTPRequestAdapter) -> dict[str, Any]:
+    kind, parameters = parse_content_type(request.content_type or "")
+    if kind.lower() != _JSON or parameters.get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
+        raise NotExecuted(415, "Send the operation as application/json, in UTF-8.")
+    return read_object(await request.get_body())
+
+
+def _asked_by_get(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    asked = dict(parameters)
+    for name in ("variables", "extensions"):
+        if asked.get(name):
+            asked[name] = read_object(asked[name])
+    return asked
+
+
+def _not_over_this(kind: OperationType, method: str) -> NotExecuted:
+    if kind == OperationType.SUBSCRIPTION:
+        return NotExecuted(400, "A subscription needs a stream: accept text/event-stream, or use graphql-transport-ws.")
+    return NotExecuted(405, f"A {kind.value} is not possible by {method}.", headers={"allow": "POST"})
+
+
+def _media(request: Request | WebSocket) -> str:
+    """The media type of an answer that is no stream."""
+    preferred = _preferred(request.headers.get("accept", ""))
+    return _JSON if preferred == _STREAM else preferred
+
+
+def _preferred(accept: str) -> str:
+    """Which of our media types the client likes best; plain JSON where it does not say."""
+    ranked = sorted((_quality(part), -place, part.partition(";")[0].strip().lower()) for place, part in enumerate(accept.split(",")))
+    return next((media for quality, _, media in reversed(ranked) if quality > 0 and media in (_JSON, _GRAPHQL, _STREAM)), _JSON)
+
+
+def _quality(part: str) -> float:
+    for parameter in part.split(";")[1:]:
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "q":
+            try:
+                return float(value)
+            except ValueError:
+                return 0
+    return 1
+
+
+def _answer(data: Any, media: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(
+        orjson.dumps(data),
+        status,
+        {"content-type": f"{media}; charset=utf-8", "cache-control": "no-store", "vary": "accept", "x-content-type-options": "nosniff"}
+        | dict(headers or {}),
+    )

@@ -1,0 +1,188 @@
+"""The enumerations of the graph, with a sentence for each word."""
+
+from enum import Enum
+from typing import TypeVar
+
+import strawberry
+
+from api.catalog.connector import ConnectorStage
+from api.connections.reading import OrderField
+from models import (
+    AuthenticationType,
+    AuthorizationStatus,
+    ConnectionEventType,
+    ConnectionStatus,
+    Fixer,
+    FolderKind,
+    OAuthAppOrigin,
+    Permission,
+    StatusReasonCode,
+)
+
+Word = TypeVar("Word", bound=type[Enum])
+
+
+class FolderPermission(Enum):
+    VIEW = "VIEW"
+    USE = "USE"
+    CREATE = "CREATE"
+    EDIT = "EDIT"
+    DELETE = "DELETE"
+    MANAGE = "MANAGE"
+
+
+class ConnectorOrigin(Enum):
+    CATALOGUE = "CATALOGUE"
+    CUSTOM = "CUSTOM"
+
+
+class OrderDirection(Enum):
+    ASC = "ASC"
+    DESC = "DESC"
+
+
+def permissions_of(permission: Permission | None) -> list[FolderPermission]:
+    """The words for a set of permissions, in the order in which they are declared."""
+    return [word for word in FolderPermission if permission is not None and Permission[word.name] in permission]
+
+
+def permission_of(words: list[FolderPermission]) -> Permission:
+    permission = Permission(0)
+    for word in words:
+        permission |= Permission[word.name]
+    return permission
+
+
+def _describe(words: Word, name: str, description: str, **meanings: str) -> Word:
+    strawberry.enum(words, name=name, description=description)
+    for value in words.__strawberry_definition__.values:  # type: ignore[attr-defined]
+        value.description = meanings[value.name]
+    return words
+
+
+_describe(
+    AuthenticationType,
+    "AuthenticationType",
+    "How a connection authenticates with its provider.",
+    OAUTH2_AUTHORIZATION_CODE="OAuth 2.0 with consent in the browser, with the operator's OAuth app.",
+    OAUTH2_BRING_YOUR_OWN_APP="OAuth 2.0 with consent in the browser, with an OAuth app of one's own.",
+    OAUTH2_CLIENT_CREDENTIALS="OAuth 2.0 for an application by itself, without a person.",
+    OAUTH2_PASSWORD="OAuth 2.0 with a user name and a password.",
+    OAUTH2_JWT_BEARER="OAuth 2.0 with a signed assertion.",
+    PERSONAL_ACCESS_TOKEN="A token that a person made at the provider.",
+    API_KEY="A key that the provider gave to an account or an application.",
+    BASIC="A user name and a password, sent with each call.",
+    AWS_ACCESS_KEY="An AWS access key, by which each call is signed.",
+    CUSTOM="A way of the connector's own.",
+)
+_describe(
+    ConnectorStage,
+    "ConnectorStage",
+    "How far a connector is.",
+    GENERALLY_AVAILABLE="Ready to be relied upon.",
+    PREVIEW="New: it may still change.",
+    LEGACY="Kept for those who use it; new connections should use another one.",
+)
+_describe(
+    ConnectorOrigin,
+    "ConnectorOrigin",
+    "Where a connector comes from.",
+    CATALOGUE="It comes with this installation.",
+    CUSTOM="Somebody here made it.",
+)
+_describe(
+    FolderKind,
+    "FolderKind",
+    "Whose a folder is.",
+    PERSONAL="The workspace of one person, and of nobody else.",
+    SHARED="A folder that several may be given access to.",
+)
+_describe(
+    FolderPermission,
+    "FolderPermission",
+    "What may be done in a folder, and with the connections in it.",
+    VIEW="See the folder, and its connections.",
+    USE="Be given the credential of its connections, and verify them.",
+    CREATE="Make connections.",
+    EDIT="Rename, reconnect, disable and enable connections, and choose the default.",
+    DELETE="Delete connections.",
+    MANAGE="Say who else may do what, and make folders below.",
+)
+_describe(
+    ConnectionStatus,
+    "ConnectionStatus",
+    "The state of a connection.",
+    CONNECTED="The credential works, as far as anyone knows.",
+    DEGRADED="The provider fails or cannot be reached; Patchbay goes on trying, and nobody has to act.",
+    ACTION_REQUIRED="A person must act: the reason says who and what.",
+    DISABLED="Switched off, by a person or by policy.",
+)
+_describe(
+    StatusReasonCode,
+    "StatusReasonCode",
+    "Why a status is what it is. One code is one cause.",
+    PROVIDER_UNREACHABLE="No answer came from the provider, or its address may not be called.",
+    PROVIDER_ERROR="The provider answered with an error of its own.",
+    RATE_LIMITED="The provider asked for fewer requests.",
+    REAUTHENTICATION_REQUIRED="The consent has ended or was withdrawn.",
+    INVALID_CLIENT="The provider does not accept the OAuth app.",
+    REDIRECT_URI_MISMATCH="The OAuth app does not have Patchbay's callback URL.",
+    ACCESS_DENIED="The consent was refused.",
+    INSUFFICIENT_SCOPES="Scopes that the connection needs were not granted.",
+    CREDENTIAL_REJECTED="The provider rejects the credential.",
+    NO_REFRESH_TOKEN="The access token has ended, and there is none to renew it with.",
+    EXPIRES_FREQUENTLY="Consents of this connection keep ending early.",
+    ACCOUNT_MISMATCH="Another account is signed in at the provider, or none was chosen.",
+    DISALLOWED_BY_POLICY="A policy forbids the connection.",
+    DISABLED_BY_USER="A person switched it off.",
+    SECRET_UNREADABLE="The stored credential cannot be opened with the keys at hand.",
+)
+_describe(
+    Fixer,
+    "Fixer",
+    "Who can do something about it.",
+    NOBODY="Nobody has to: it passes, or Patchbay goes on trying.",
+    CONNECTION_OWNER="Whoever owns the connection.",
+    APP_OWNER="Whoever owns the OAuth app.",
+    OPERATOR="An operator of this installation.",
+)
+_describe(
+    AuthorizationStatus,
+    "AuthorizationStatus",
+    "How far a consent is.",
+    PENDING="The person has not come back yet.",
+    SUCCEEDED="The connection is there.",
+    DENIED="The person, or the provider for them, refused.",
+    FAILED="Something else went wrong: the reason says what.",
+    EXPIRED="Nobody came back in time.",
+    CANCELLED="Whoever began it called it off.",
+)
+_describe(
+    ConnectionEventType,
+    "ConnectionEventType",
+    "What happened to a connection.",
+    CREATED="It was made.",
+    RECONNECTED="It was given a new credential.",
+    STATUS_CHANGED="Its status, or the reason for it, changed.",
+    RENAMED="It was given another name.",
+    DEFAULT_CHANGED="It became the default of its folder and connector, or is so no more.",
+    DELETED="It was deleted.",
+)
+_describe(
+    OAuthAppOrigin,
+    "OAuthAppOrigin",
+    "Whose an OAuth app is.",
+    OPERATOR="The operator's: what OAUTH2_AUTHORIZATION_CODE signs in with.",
+    POLICY="Given by a policy.",
+    CONNECTION="Brought by a person, with a connection.",
+)
+_describe(
+    OrderField,
+    "ConnectionOrderField",
+    "What connections are ordered by.",
+    NAME="Their names, without regard to case.",
+    CREATED_AT="When they were made.",
+    UPDATED_AT="When something about them last changed.",
+    STATUS_CHANGED_AT="When their status last changed.",
+)
+_describe(OrderDirection, "OrderDirection", "Which end comes first.", ASC="The smallest or earliest.", DESC="The greatest or latest.")

@@ -1,0 +1,75 @@
+"""Asking the schema itself, without a transport."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from strawberry.types import ExecutionResult
+from tortoise.context import require_context
+
+from api.access import Actor
+from api.graphql.context import Context
+from api.graphql.schema import schema
+from tests.installation import Installation
+
+
+@dataclass(frozen=True)
+class Graph:
+    here: Installation
+    viewer: Actor
+
+    def seen_by(self, viewer: Actor) -> "Graph":
+        return replace(self, viewer=viewer)
+
+    async def ask(self, document: str, **variables: Any) -> dict[str, Any]:
+        """The data of an answer without errors."""
+        result = await schema.execute(document, variables, context_value=Context(self.here.patchbay, self.viewer))
+        assert result.errors is None, result.errors
+        assert result.data is not None
+        return result.data
+
+    @asynccontextmanager
+    async def watching(self, document: str) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+        """The data of each answer of a subscription."""
+        stream = await schema.stream(document, context_value=Context(self.here.patchbay, self.viewer))
+
+        async def answers() -> AsyncIterator[dict[str, Any]]:
+            async for result in stream:
+                assert isinstance(result, ExecutionResult)
+                assert result.data is not None, result.errors
+                yield result.data
+
+        try:
+            yield answers()
+        finally:
+            await stream.aclose()
+
+    async def codes(self, document: str, **variables: Any) -> list[Any]:
+        """The codes of the errors that an answer has."""
+        result = await schema.execute(document, variables, context_value=Context(self.here.patchbay, self.viewer))
+        return [(error.extensions or {}).get("code") for error in result.errors or []]
+
+
+@contextmanager
+def counted_statements() -> Iterator[list[str]]:
+    """The statements that reach the database meanwhile."""
+    client: Any = require_context().db()
+    statements: list[str] = []
+    names = ("execute_query", "execute_query_dict", "execute_insert", "execute_query_dict_with_affected")
+    originals = {name: getattr(client, name) for name in names if hasattr(client, name)}
+
+    def counting(original: Any) -> Any:
+        async def execute(query: str, *args: Any, **kwargs: Any) -> Any:
+            statements.append(query)
+            return await original(query, *args, **kwargs)
+
+        return execute
+
+    for name, original in originals.items():
+        setattr(client, name, counting(original))
+    try:
+        yield statements
+    finally:
+        for name in originals:
+            delattr(client, name)

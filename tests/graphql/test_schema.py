@@ -1,0 +1,70 @@
+"""Laws of the schema, held by walking it."""
+
+from pathlib import Path
+
+import pytest
+from graphql import GraphQLEnumType, GraphQLInputObjectType, GraphQLInterfaceType, GraphQLNamedType, GraphQLObjectType, GraphQLUnionType
+
+from api.graphql.schema import schema
+
+ROOT = Path(__file__).parent.parent.parent
+OURS = {name: kind for name, kind in schema._schema.type_map.items() if not name.startswith("__")}
+
+
+def parts_of(name: str, kind: GraphQLNamedType) -> dict[str, str | None]:
+    """Everything that a reader of the playground meets in a type, with its description."""
+    parts = {name: kind.description}
+    if isinstance(kind, GraphQLObjectType | GraphQLInterfaceType):
+        for field_name, field in kind.fields.items():
+            parts[f"{name}.{field_name}"] = field.description
+            parts |= {f"{name}.{field_name}({argument})": known.description for argument, known in field.args.items()}
+    if isinstance(kind, GraphQLInputObjectType):
+        parts |= {f"{name}.{field_name}": field.description for field_name, field in kind.fields.items()}
+    if isinstance(kind, GraphQLEnumType):
+        parts |= {f"{name}.{word}": value.description for word, value in kind.values.items()}
+    return parts
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_everything_is_described_for_the_reader_of_the_playground(name: str) -> None:
+    assert [part for part, description in parts_of(name, OURS[name]).items() if not description] == []
+
+
+def test_schema_graphql_is_what_the_code_serves() -> None:
+    assert (ROOT / "schema.graphql").read_text() == schema.as_str() + "\n"
+
+
+def test_every_error_of_a_mutation_implements_the_interface() -> None:
+    unions = [kind for kind in OURS.values() if isinstance(kind, GraphQLUnionType)]
+    members = {member.name: member for union in unions for member in union.types if member.name.endswith("Error")}
+
+    assert len(unions) == 11
+    assert [name for name, member in members.items() if [interface.name for interface in member.interfaces] != ["Error"]] == []
+
+
+def test_every_mutation_answers_with_a_union() -> None:
+    mutation = schema._schema.mutation_type
+    assert mutation is not None
+
+    answers = {name: str(field.type) for name, field in mutation.fields.items()}
+
+    assert [name for name, answer in answers.items() if not isinstance(OURS[answer.rstrip("!")], GraphQLUnionType)] == []
+
+
+def test_no_answer_has_a_place_for_a_secret() -> None:
+    """But for the text of a new API token, which is shown once."""
+    objects = [(name, kind) for name, kind in OURS.items() if isinstance(kind, GraphQLObjectType)]
+    suspicious = ("secret", "token", "password", "verifier", "sealed")
+
+    places = [f"{name}.{field}" for name, kind in objects for field in kind.fields if any(word in field.lower() for word in suspicious)]
+
+    assert sorted(places) == [
+        "CreateApiTokenSuccess.apiToken",
+        "CreateApiTokenSuccess.token",
+        "CredentialField.secret",
+        "Mutation.createApiToken",
+        "Mutation.revokeApiToken",
+        "OAuthApp.secretExpiresAt",
+        "OAuthApp.secretSetAt",
+        "RevokeApiTokenSuccess.apiTokenId",
+    ]
