@@ -31,8 +31,8 @@ from api.connections.consent import (
 from api.connections.exchange import Exchange
 from api.connections.keeping import Idempotency, Keeper, KeyUsed, Place, Proven
 from api.connections.requests import ConnectRequest, ReconnectRequest
-from api.connections.wishes import Wish, Wishes
-from api.errors import Conflict, NotFound, PatchbayError, ProviderFailure
+from api.connections.wishes import Wish, Wishes, idempotency_key_problem
+from api.errors import Conflict, NameTaken, NotFound, PatchbayError, ProviderFailure
 from api.events.log import EventLog
 from api.events.wakeup import Wakeup, wait
 from api.organization.tokens import hash_of, new_cookie
@@ -294,7 +294,8 @@ class Connecting:
         return models.Authorization.filter(id=authorization.id, status=AuthorizationStatus.PENDING, expires_at__gt=self._clock())
 
     def _idempotency(self, actor: Actor, request: ConnectRequest) -> Idempotency | None:
-        if request.idempotency_key is None:
+        # A key that is none is reported with the other mistakes of the request; no database is asked for it.
+        if request.idempotency_key is None or idempotency_key_problem(request.idempotency_key):
             return None
         return Idempotency(request.idempotency_key, self._vault.fingerprint(Secret(_canonical(actor, request))))
 

@@ -91,8 +91,10 @@ class Exchange:
 
     async def abandon(self, wish: Wish, client: ClientCredentials, secrets: Secrets) -> None:
         """The consent leads to nothing: do not leave its tokens alive at the provider. Raises nothing."""
-        # Some providers end every grant of the same account and app with it, so this is done only where no connection has that app.
-        if not await models.Connection.signed_in_with(wish.oauth_app_id).exists():
+        # Some providers end every grant of the same account and app with it, so this is done only where no connection has that app,
+        # by whatever row it is known.
+        same_app = models.Connection.filter(connector_key=wish.provider.connector.key, oauth_app__client_id=client.client_id)
+        if not await same_app.exists():
             await self.revoke(wish.provider, client, secrets)
 
     async def client_credentials(self, provider: Provider, secrets: Secrets, scopes: Sequence[str]) -> TokenSet:

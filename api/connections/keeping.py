@@ -3,6 +3,7 @@
 import random
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 from tortoise.exceptions import IntegrityError
@@ -240,7 +241,12 @@ async def _succeed(authorization: models.Authorization | None, connection: model
     """The consent led to this connection. What it kept secret is not needed any more. Raises ConsentOver."""
     if authorization is None:
         return
-    succeeded = {"status": AuthorizationStatus.SUCCEEDED, "connection_id": connection.id, "secrets": None, "state_hash": None}
+    succeeded: dict[str, Any] = {
+        "status": AuthorizationStatus.SUCCEEDED,
+        "connection_id": connection.id,
+        "secrets": None,
+        "state_hash": None,
+    }
     # It may have been cancelled while the provider was asked, or have come back a second time: then nothing of this is written.
     if not await models.Authorization.filter(id=authorization.id, status=AuthorizationStatus.PENDING).update(**succeeded):
         raise ConsentOver

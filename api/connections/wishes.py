@@ -72,7 +72,7 @@ class Wishes:
         mistakes = self._mistakes(option, request.authentication_type, request)
         if request.name is not None and (problem := name_problem(request.name)):
             mistakes["name"] = problem
-        if request.idempotency_key is not None and (problem := name_problem(request.idempotency_key, longest=_LONGEST_KEY)):
+        if request.idempotency_key is not None and (problem := idempotency_key_problem(request.idempotency_key)):
             mistakes["idempotencyKey"] = problem
         app, given = _split_own_app(request.authentication_type, request.own_app, request.fields)
         app_id, app_mistakes = await self._app(actor, connector, request, app)
@@ -194,6 +194,11 @@ class Wishes:
         kept = Secrets.open(self._vault, credential.secrets, credential_place(credential.id, connection.folder_id))
         standing = {name: Secret(value) for name, value in connection.site.items()} | dict(kept.fields)
         return {field.name: standing[field.name] for field in form if field.name in standing}
+
+
+def idempotency_key_problem(key: str) -> str | None:
+    """What is wrong with a key, or None: one to 200 characters that can be seen."""
+    return name_problem(key, longest=_LONGEST_KEY)
 
 
 def captured(wish: Wish, values: Mapping[str, str]) -> Wish:
