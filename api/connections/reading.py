@@ -1,13 +1,14 @@
 """Connections as lists: filtered, ordered, paged by key, and counted. What the actor may not see is not there."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from tortoise.expressions import Q
+from tortoise.expressions import Q, RawSQL
 from tortoise.functions import Count
 from tortoise.queryset import QuerySet
 
@@ -15,6 +16,13 @@ import models
 from api.access import Access, Actor
 from api.errors import NotFound
 from models import AuthenticationType, ConnectionStatus, fold
+from models.database import instance, rows
+
+_PLACE = 'ROW_NUMBER() OVER (PARTITION BY "{each}" ORDER BY {order})'
+# The index on folder, name and id has all that is ranked by name; the rest of a row is read for the page alone.
+_FIRST_OF_EACH = """
+SELECT * FROM connection WHERE id IN (SELECT id FROM ({matching}) AS ranked WHERE place <= {most}) ORDER BY {order}
+"""
 
 
 class OrderField(StrEnum):
@@ -42,6 +50,13 @@ class ConnectionQuery:
     is_default: bool | None = None
     order: OrderField = OrderField.NAME
     descending: bool = False
+
+
+class Each(StrEnum):
+    """What lists of connections that stand beside each other differ in, by its column."""
+
+    FOLDER = "folder_id"
+    CONNECTOR = "connector_key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +97,30 @@ class Reading:
             beyond: dict[str, Any] = {f"{column}__{step}": after.value}
             level: dict[str, Any] = {column: after.value, f"id__{step}": after.id}
             found = found.filter(Q(**beyond) | Q(**level))
-        rows = await found.order_by(f"{sign}{column}", f"{sign}id").limit(first + 1)
-        return Slice(rows[:first], len(rows) > first)
+        ordered = await found.order_by(f"{sign}{column}", f"{sign}id").limit(first + 1)
+        return Slice(ordered[:first], len(ordered) > first)
 
     async def count(self, actor: Actor, query: ConnectionQuery) -> int:
         return await (await self._matching(actor, query)).count()
+
+    async def first_pages(self, actor: Actor, query: ConnectionQuery, each: Each, values: Sequence[Any], *, first: int) -> dict[Any, Slice]:
+        """The first page of every list that has one of these values, all at once."""
+        direction = "DESC" if query.descending else "ASC"
+        order = f'"{query.order.column}" {direction}, "id" {direction}'
+        place = RawSQL(_PLACE.format(each=each, order=order))
+        matching = (await self._matching_each(actor, query, each, values)).annotate(place=place).values("id", "place")
+        statement = _FIRST_OF_EACH.format(matching=matching.sql(), most=first + 1, order=order)
+        found: dict[Any, list[models.Connection]] = {value: [] for value in values}
+        for row in await rows(statement, matching.query.get_parameterized_sql()[1]):
+            connection = instance(models.Connection, row)
+            found[getattr(connection, each)].append(connection)
+        return {value: Slice(several[:first], len(several) > first) for value, several in found.items()}
+
+    async def counts(self, actor: Actor, query: ConnectionQuery, each: Each, values: Sequence[Any]) -> dict[Any, int]:
+        """How many are in every list that has one of these values."""
+        found = await self._matching_each(actor, query, each, values)
+        counted = await found.annotate(count=Count("id")).group_by(each.value).values(each.value, "count")
+        return dict.fromkeys(values, 0) | {row[each]: row["count"] for row in counted}
 
     async def find(self, actor: Actor, connection_id: UUID) -> models.Connection | None:
         try:
@@ -113,21 +147,31 @@ class Reading:
         return StatusCounts(dict(by_connector))
 
     async def _matching(self, actor: Actor, query: ConnectionQuery) -> QuerySet[models.Connection]:
+        return _narrowed(models.Connection.filter(folder_id__in=await self._folders(actor, query)), query)
+
+    async def _matching_each(self, actor: Actor, query: ConnectionQuery, each: Each, values: Sequence[Any]) -> QuerySet[models.Connection]:
+        if each is Each.CONNECTOR:
+            return (await self._matching(actor, query)).filter(connector_key__in=values)
+        return _narrowed(models.Connection.filter(folder_id__in=list(await self._access.permissions(actor, values))), query)
+
+    async def _folders(self, actor: Actor, query: ConnectionQuery) -> list[UUID]:
+        """Where to look: never where the actor cannot see."""
         if query.nowhere:
-            folders = []
-        elif query.folder_id is None:
-            folders = list(await self._access.visible_folders(actor))
-        else:
-            folders = list(await self._access.permissions(actor, [query.folder_id]))
-        found = models.Connection.filter(folder_id__in=folders)
-        if query.search is not None:
-            found = found.filter(Q(name_key__contains=fold(query.search)) | Q(account__icontains=query.search))
-        if query.connector_key is not None:
-            found = found.filter(connector_key=query.connector_key)
-        if query.statuses is not None:
-            found = found.filter(status__in=list(query.statuses))
-        if query.authentication_type is not None:
-            found = found.filter(authentication_type=query.authentication_type)
-        if query.is_default is not None:
-            found = found.filter(is_default=query.is_default)
-        return found
+            return []
+        if query.folder_id is None:
+            return list(await self._access.visible_folders(actor))
+        return list(await self._access.permissions(actor, [query.folder_id]))
+
+
+def _narrowed(found: QuerySet[models.Connection], query: ConnectionQuery) -> QuerySet[models.Connection]:
+    if query.search is not None:
+        found = found.filter(Q(name_key__contains=fold(query.search)) | Q(account__icontains=query.search))
+    if query.connector_key is not None:
+        found = found.filter(connector_key=query.connector_key)
+    if query.statuses is not None:
+        found = found.filter(status__in=list(query.statuses))
+    if query.authentication_type is not None:
+        found = found.filter(authentication_type=query.authentication_type)
+    if query.is_default is not None:
+        found = found.filter(is_default=query.is_default)
+    return found

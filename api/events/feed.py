@@ -6,12 +6,14 @@ commit, so rows are ordered by the transaction that wrote them, and read only on
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
+
+from tortoise.functions import Count
 
 import models
 from api.access import Access, Actor
@@ -44,6 +46,15 @@ _BEFORE_ON_POSTGRESQL = """
 SELECT * FROM connection_event
 WHERE connection_id = $1 AND (xid, id) < (($2::bigint)::text::xid8, $3) AND folder_id IN ({folders})
 ORDER BY xid DESC, id DESC LIMIT $4
+"""
+_PLACES = "SELECT DISTINCT folder_id FROM connection_event WHERE connection_id IN ({ids})"
+_NEWEST_OF_EACH = """
+SELECT * FROM connection_event WHERE id IN (
+  SELECT id FROM (
+    SELECT id, ROW_NUMBER() OVER (PARTITION BY connection_id ORDER BY {order}) AS place
+    FROM connection_event WHERE connection_id IN ({ids}) AND folder_id IN ({folders})
+  ) AS ranked WHERE place <= {most}
+) ORDER BY {order}
 """
 _NOW_ON_SQLITE = "SELECT 0 AS writer, COALESCE(MAX(id), 0) AS id FROM connection_event"
 _NOW_ON_POSTGRESQL = """
@@ -176,20 +187,36 @@ class EventFeed:
         self, actor: Actor, connection_id: UUID, *, first: int, before: EventPosition | None
     ) -> tuple[list[PlacedEvent], bool]:
         """A connection's events that the actor may see, newest first, and whether there are older ones."""
-        folders = await self._folders_of(actor, connection_id)
-        marks = ", ".join(f"${number}" for number in range(5, 5 + len(folders))) or "NULL"
+        folders = await self._folders_of(actor, [connection_id])
         start = before or _AFTER_ALL
         statement = _BEFORE_ON_SQLITE if self._database.dialect == "sqlite" else _BEFORE_ON_POSTGRESQL
-        found = await rows(statement.format(folders=marks), [connection_id, start.transaction, start.id, first + 1, *folders])
+        found = await rows(
+            statement.format(folders=_marks(folders, start=5)), [connection_id, start.transaction, start.id, first + 1, *folders]
+        )
         return [_placed(row) for row in found[:first]], len(found) > first
 
-    async def count_history(self, actor: Actor, connection_id: UUID) -> int:
-        folders = await self._folders_of(actor, connection_id)
-        return await models.ConnectionEvent.filter(connection_id=connection_id, folder_id__in=folders).count()
+    async def first_histories(
+        self, actor: Actor, connection_ids: Sequence[UUID], *, first: int
+    ) -> dict[UUID, tuple[list[PlacedEvent], bool]]:
+        """As `history` from the newest on, of several connections at once."""
+        ids, folders = _marks(connection_ids, start=1), await self._folders_of(actor, connection_ids)
+        order = "id DESC" if self._database.dialect == "sqlite" else "xid DESC, id DESC"
+        statement = _NEWEST_OF_EACH.format(order=order, ids=ids, folders=_marks(folders, start=1 + len(connection_ids)), most=first + 1)
+        found: dict[UUID, list[PlacedEvent]] = {id: [] for id in connection_ids}
+        for row in await rows(statement, [*connection_ids, *folders]):
+            placed = _placed(row)
+            found[placed.event.connection_id].append(placed)
+        return {id: (events[:first], len(events) > first) for id, events in found.items()}
 
-    async def _folders_of(self, actor: Actor, connection_id: UUID) -> list[UUID]:
-        """The folders in which this connection was, as far as the actor can see them."""
-        places = await rows("SELECT DISTINCT folder_id FROM connection_event WHERE connection_id = $1", [connection_id], folder_id=UUID)
+    async def count_histories(self, actor: Actor, connection_ids: Sequence[UUID]) -> dict[UUID, int]:
+        folders = await self._folders_of(actor, connection_ids)
+        events = models.ConnectionEvent.filter(connection_id__in=list(connection_ids), folder_id__in=folders)
+        counted = await events.annotate(count=Count("id")).group_by("connection_id").values("connection_id", "count")
+        return dict.fromkeys(connection_ids, 0) | {row["connection_id"]: row["count"] for row in counted}
+
+    async def _folders_of(self, actor: Actor, connection_ids: Sequence[UUID]) -> list[UUID]:
+        """The folders in which these connections were, as far as the actor can see them."""
+        places = await rows(_PLACES.format(ids=_marks(connection_ids, start=1)), connection_ids, folder_id=UUID)
         return list(await self._access.permissions(actor, [place["folder_id"] for place in places]))
 
     async def _shows(self, actor: Actor, selection: EventSelection, event: models.ConnectionEvent) -> bool:
@@ -235,6 +262,11 @@ class EventFeed:
         """After everything that is committed by now."""
         (place,) = await rows(_NOW_ON_SQLITE if self._database.dialect == "sqlite" else _NOW_ON_POSTGRESQL, [])
         return EventPosition(place["writer"], place["id"])
+
+
+def _marks(values: Sequence[object], *, start: int) -> str:
+    """The places for these values in a statement."""
+    return ", ".join(f"${number}" for number in range(start, start + len(values))) or "NULL"
 
 
 def _placed(row: dict[str, Any]) -> PlacedEvent:

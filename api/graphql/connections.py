@@ -12,7 +12,7 @@ from api.events.feed import EventPosition
 from api.graphql.connectors import Connector, connector_named
 from api.graphql.context import Info
 from api.graphql.folders import Folder, find_folder
-from api.graphql.ids import find_id, graph_id
+from api.graphql.ids import find_id, graph_id, key_of
 from api.graphql.listing import Filtered, Ordered, connection_page, ordered_query
 from api.graphql.oauth_apps import OAuthApp
 from api.graphql.page import After, Cursors, First, Page, checked_first, page_of
@@ -103,13 +103,20 @@ class Connection:
     ) -> Page[LazyConnectionEvent]:
         from api.graphql.events import ConnectionEvent
 
-        feed, actor, cursors = info.context.patchbay.feed, info.context.actor, Cursors(info.context, "events", self.id)
-        position = cursors.read(after)
-        before = None if position is None else EventPosition(*position)
-        found, has_next = await feed.history(actor, self.row.id, first=checked_first(first), before=before)
+        loaders, cursors = info.context.loaders, Cursors(info.context, "events", self.id)
+        length, position = checked_first(first), cursors.read(after)
+
+        async def count() -> int:
+            return await loaders.history_count.load(self.row.id) or 0
+
+        if position is None:
+            found, has_next = await loaders.first_history.load((self.row.id, length)) or ([], False)
+        else:
+            feed, before = info.context.patchbay.feed, EventPosition(*position)
+            found, has_next = await feed.history(info.context.actor, self.row.id, first=length, before=before)
         cursor = cursors.write(astuple(found[-1].position)) if found else None
         nodes = [ConnectionEvent.of(placed, info) for placed in found]
-        return page_of(nodes, cursor=cursor, has_next=has_next, count=lambda: feed.count_history(actor, self.row.id))
+        return page_of(nodes, cursor=cursor, has_next=has_next, count=count)
 
 
 @strawberry.type(description="How many connections are in a state.")
@@ -160,7 +167,7 @@ class ConnectionQueries:
         connector_key: Annotated[str, strawberry.argument(description="The connector.")],
     ) -> Connection | None:
         reading, id = info.context.patchbay.reading, find_id(folder_id)
-        row = None if id is None else await reading.find_default(info.context.actor, id, connector_key)
+        row = None if id is None else await reading.find_default(info.context.actor, id, key_of(connector_key))
         return None if row is None else Connection.of(row)
 
     @strawberry.field(description="How many connections are in which status, overall and per connector: the fleet at a glance.")

@@ -7,11 +7,11 @@ import strawberry
 from api.catalog import connector as catalog
 from api.catalog.connector import ConnectorStage
 from api.connections.offers import Offer
-from api.connections.reading import ConnectionQuery
+from api.connections.reading import ConnectionQuery, Each
 from api.graphql.context import Info
 from api.graphql.ids import find_id, graph_id
 from api.graphql.listing import connection_page
-from api.graphql.page import After, Cursors, First, Page, checked_first, counted, page_of
+from api.graphql.page import After, Cursors, First, Page, checked_first, checked_search, counted, page_of
 from api.graphql.words import ConnectorOrigin
 from models import AuthenticationType
 
@@ -122,7 +122,7 @@ class Connector:
         after: After = None,
     ) -> Page[LazyConnection]:
         query = ConnectionQuery(folder_id=find_id(folder_id), connector_key=self.key, nowhere=_is_unknown(folder_id))
-        return await connection_page(info, query, first=first, after=after)
+        return await connection_page(info, query, first=first, after=after, each=Each.CONNECTOR)
 
 
 def _is_unknown(folder_id: strawberry.ID | None) -> bool:
@@ -192,7 +192,7 @@ def _found(wanted: ConnectorFilter, info: Info) -> list[catalog.Connector]:
         return []
     return list(
         info.context.patchbay.catalog.search(
-            text=wanted.search, category=wanted.category, stage=wanted.stage, authentication_type=wanted.authentication_type
+            text=checked_search(wanted.search), category=wanted.category, stage=wanted.stage, authentication_type=wanted.authentication_type
         )
     )
 

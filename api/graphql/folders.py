@@ -6,7 +6,7 @@ from uuid import UUID
 import strawberry
 
 import models
-from api.connections.reading import ConnectionQuery
+from api.connections.reading import ConnectionQuery, Each
 from api.errors import Conflict, InvalidInput, NameTaken, NotFound, PermissionDenied
 from api.graphql.context import Info
 from api.graphql.errors import (
@@ -89,7 +89,7 @@ class Folder:
         order_by: Ordered = None,
     ) -> Page[LazyConnection]:
         query = ordered_query(ConnectionQuery(folder_id=self.row.id), filter, order_by)
-        return await connection_page(info, query, first=first, after=after)
+        return await connection_page(info, query, first=first, after=after, each=Each.FOLDER)
 
 
 async def find_folder(folder_id: UUID | None, info: Info) -> Folder | None:

@@ -1,10 +1,12 @@
-"""Ids, as clients write them."""
+"""Ids and keys, as clients write them."""
 
 from uuid import UUID
 
 import strawberry
 
 from api.errors import NotFound
+
+_LONGEST_KEY = 64
 
 
 def id_of(text: strawberry.ID, noun: str) -> UUID:
@@ -20,6 +22,15 @@ def find_id(text: strawberry.ID | None) -> UUID | None:
         return None if text is None else UUID(str(text))
     except ValueError:
         return None
+
+
+def key_of(text: str) -> str:
+    """The key of a connector. What is too long for one names none, as the empty text does."""
+    return text if len(text) <= _LONGEST_KEY else ""
+
+
+def find_key(text: str | None) -> str | None:
+    return None if text is None else key_of(text)
 
 
 def graph_id(id: object) -> strawberry.ID:

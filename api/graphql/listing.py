@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 
-from api.connections.reading import ConnectionQuery, OrderField, Position
+from api.connections.reading import ConnectionQuery, Each, OrderField, Position
 from api.graphql.context import Info
-from api.graphql.ids import find_id
-from api.graphql.page import Cursors, Page, checked_first, page_of
+from api.graphql.ids import find_id, find_key
+from api.graphql.page import Cursors, Page, checked_first, checked_search, page_of
 from api.graphql.words import OrderDirection
 from models import AuthenticationType, ConnectionStatus
 
@@ -37,12 +37,12 @@ Ordered = Annotated[ConnectionOrder | None, strawberry.argument(description="In 
 
 
 def ordered_query(query: ConnectionQuery, filter: ConnectionFilter | None, order: ConnectionOrder | None) -> ConnectionQuery:
-    """The query, narrowed by what a client wants."""
+    """The query, narrowed by what a client wants. Raises InvalidInput."""
     if filter is not None:
         query = replace(
             query,
-            search=filter.search,
-            connector_key=query.connector_key or filter.connector_key,
+            search=checked_search(filter.search),
+            connector_key=query.connector_key or find_key(filter.connector_key),
             statuses=None if filter.status is None else tuple(filter.status),
             authentication_type=filter.authentication_type,
             is_default=filter.is_default,
@@ -52,16 +52,25 @@ def ordered_query(query: ConnectionQuery, filter: ConnectionFilter | None, order
     return query
 
 
-async def connection_page(info: Info, query: ConnectionQuery, *, first: int | None, after: str | None) -> "Page[Connection]":
-    """One page of the connections that the viewer can see."""
+async def connection_page(
+    info: Info, query: ConnectionQuery, *, first: int | None, after: str | None, each: Each | None = None
+) -> "Page[Connection]":
+    """One page of the connections that the viewer can see. `each`: what the lists beside this one differ in; all are read at once."""
     from api.graphql.connections import Connection
 
-    reading, actor = info.context.patchbay.reading, info.context.actor
+    reading, actor, loaders = info.context.patchbay.reading, info.context.actor, info.context.loaders
     cursors = Cursors(info.context, "connections", _binding(query))
-    found = await reading.page(actor, query, first=checked_first(first), after=_position(query, cursors.read(after)))
+    length, position = checked_first(first), _position(query, cursors.read(after))
+
+    async def count() -> int:
+        return await reading.count(actor, query) if each is None else await loaders.page_count.load((query, each)) or 0
+
+    # A cursor is of one list, so that no list beside it goes on from there.
+    found = None if each is None or position is not None else await loaders.first_page.load((query, each, length))
+    found = found or await reading.page(actor, query, first=length, after=position)
     cursor = cursors.write(_written(Position.of(found.rows[-1], query.order))) if found.rows else None
     nodes = [Connection.of(row) for row in found.rows]
-    return page_of(nodes, cursor=cursor, has_next=found.has_next, count=lambda: reading.count(actor, query))
+    return page_of(nodes, cursor=cursor, has_next=found.has_next, count=count)
 
 
 def _binding(query: ConnectionQuery) -> list[Any]:

@@ -3,7 +3,8 @@
 They keep nothing: all operations of a WebSocket share one context, and an answer must not be older than its question.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 from uuid import UUID
 
@@ -12,12 +13,19 @@ from strawberry.dataloader import DataLoader
 import models
 from api.access import Actor
 from api.connections.offers import Offer
+from api.connections.reading import ConnectionQuery, Each, Slice
+from api.events.feed import PlacedEvent
 from api.organization.folders import Grant, paths_of
 from api.patchbay import Patchbay
 from models import FolderKind, Permission
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
+# A list of connections, what those beside it differ in, and how long its page is.
+ListKey = tuple[ConnectionQuery, Each]
+PageKey = tuple[ConnectionQuery, Each, int]
+# A connection's newest events, and whether there are older ones.
+History = tuple[list[PlacedEvent], bool]
 
 
 class Loaders:
@@ -35,6 +43,10 @@ class Loaders:
         self.oauth_app = _loader(self._oauth_apps)
         self.app_use = _loader(self._app_uses)
         self.offers = _loader(self._offers)
+        self.first_page = _loader(self._first_pages)
+        self.page_count = _loader(self._page_counts)
+        self.first_history = _loader(self._first_histories)
+        self.history_count = _loader(self._history_counts)
 
     async def _folders(self, ids: Sequence[UUID]) -> dict[UUID, models.Folder]:
         """Only those that the viewer can see."""
@@ -80,6 +92,44 @@ class Loaders:
 
     async def _offers(self, connector_keys: Sequence[str]) -> dict[str, list[Offer]]:
         return await self._patchbay.offers.of(connector_keys)
+
+    async def _first_pages(self, keys: Sequence[PageKey]) -> dict[PageKey, Slice]:
+        found: dict[PageKey, Slice] = {}
+        for (shared, each, first), queries in _alike(((_shared(query, each), each, first), query) for query, each, first in keys).items():
+            values = {query: getattr(query, each) for query in queries}
+            pages = await self._patchbay.reading.first_pages(self._actor, shared, each, list(values.values()), first=first)
+            found |= {(query, each, first): pages[value] for query, value in values.items()}
+        return found
+
+    async def _page_counts(self, keys: Sequence[ListKey]) -> dict[ListKey, int]:
+        found: dict[ListKey, int] = {}
+        for (shared, each), queries in _alike(((_shared(query, each), each), query) for query, each in keys).items():
+            values = {query: getattr(query, each) for query in queries}
+            counts = await self._patchbay.reading.counts(self._actor, shared, each, list(values.values()))
+            found |= {(query, each): counts[value] for query, value in values.items()}
+        return found
+
+    async def _first_histories(self, keys: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], History]:
+        found: dict[tuple[UUID, int], History] = {}
+        for first, ids in _alike((first, id) for id, first in keys).items():
+            histories = await self._patchbay.feed.first_histories(self._actor, ids, first=first)
+            found |= {(id, first): history for id, history in histories.items()}
+        return found
+
+    async def _history_counts(self, connection_ids: Sequence[UUID]) -> dict[UUID, int]:
+        return await self._patchbay.feed.count_histories(self._actor, connection_ids)
+
+
+def _shared(query: ConnectionQuery, each: Each) -> ConnectionQuery:
+    """What a list has in common with those beside it."""
+    return replace(query, folder_id=None) if each is Each.FOLDER else replace(query, connector_key=None)
+
+
+def _alike(pairs: Iterable[tuple[Key, Value]]) -> dict[Key, list[Value]]:
+    groups: dict[Key, list[Value]] = {}
+    for key, value in pairs:
+        groups.setdefault(key, []).append(value)
+    return groups
 
 
 def _loader(read: Callable[[Sequence[Key]], Awaitable[dict[Key, Value]]]) -> DataLoader[Key, Value | None]:

@@ -18,7 +18,7 @@ from api.graphql.errors import (
     PermissionDeniedError,
     answering,
 )
-from api.graphql.ids import graph_id
+from api.graphql.ids import find_key, graph_id
 from api.graphql.page import After, Cursors, First, Page, checked_first, counted, page_of
 from api.secret import Secret
 from models import OAuthAppOrigin
@@ -34,6 +34,7 @@ class OAuthApp:
     origin: OAuthAppOrigin = strawberry.field(description="Whose it is.")
     secret_set_at: datetime | None = strawberry.field(description="When its secret was given; null where it has none.")
     secret_expires_at: datetime | None = strawberry.field(description="When its secret ends at the vendor, where that was told.")
+    previous_secret_retained: bool = strawberry.field(description="Whether the secret before this one is still tried.")
 
     @classmethod
     def of(cls, row: models.OAuthApp) -> "OAuthApp":
@@ -46,6 +47,8 @@ class OAuthApp:
             origin=row.origin,
             secret_set_at=row.secret_set_at,
             secret_expires_at=row.secret_expires_at,
+            # A new secret takes the place of the old one at once.
+            previous_secret_retained=False,
         )
 
     @strawberry.field(description="The connector that it is for.")
@@ -96,7 +99,7 @@ class OAuthAppQuery:
         position = cursors.read(after)
         rows, has_next, total = await info.context.patchbay.oauth_apps.page(
             info.context.actor,
-            connector_key=connector_key,
+            connector_key=find_key(connector_key),
             first=checked_first(first),
             after=None if position is None else UUID(position),
         )

@@ -16,6 +16,8 @@ Node = TypeVar("Node")
 
 _USUAL_PAGE = 50
 _LONGEST_PAGE = 100
+# As long as an account may be, which is the longest of what is searched.
+_LONGEST_SEARCH = 320
 _PURPOSE = "cursor"
 
 
@@ -73,6 +75,13 @@ def checked_first(first: int | None) -> int:
     if not 1 <= first <= _LONGEST_PAGE:
         raise InvalidInput({"first": f"must be between 1 and {_LONGEST_PAGE}"})
     return first
+
+
+def checked_search(text: str | None) -> str | None:
+    """What to search for. Raises InvalidInput where it is longer than anything that is searched."""
+    if text is not None and len(text) > _LONGEST_SEARCH:
+        raise InvalidInput({"filter.search": f"must not be longer than {_LONGEST_SEARCH} characters"})
+    return text
 
 
 def page_of(nodes: list[Node], *, cursor: str | None, has_next: bool, count: Callable[[], Awaitable[int]]) -> Page[Node]:

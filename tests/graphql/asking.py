@@ -22,9 +22,10 @@ class Graph:
     def seen_by(self, viewer: Actor) -> "Graph":
         return replace(self, viewer=viewer)
 
-    async def ask(self, document: str, **variables: Any) -> dict[str, Any]:
+    async def ask(self, document: str, *, operation: str | None = None, **variables: Any) -> dict[str, Any]:
         """The data of an answer without errors."""
-        result = await schema.execute(document, variables, context_value=Context(self.here.patchbay, self.viewer))
+        context = Context(self.here.patchbay, self.viewer)
+        result = await schema.execute(document, variables, operation_name=operation, context_value=context)
         assert result.errors is None, result.errors
         assert result.data is not None
         return result.data

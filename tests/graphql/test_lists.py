@@ -1,7 +1,10 @@
 """Pages: complete, in order, and read in a handful of statements."""
 
+from uuid import UUID
+
 import pytest
 
+from api.connections.reading import ConnectionQuery, Each
 from api.errors import InvalidInput
 from api.graphql.page import checked_first
 from tests.graphql.asking import Graph, counted_statements
@@ -28,6 +31,34 @@ query Names($after: String, $order: ConnectionOrder, $filter: ConnectionFilter) 
   connections(first: 2, after: $after, orderBy: $order, filter: $filter) { nodes { name } pageInfo { endCursor hasNextPage } }
 }
 """
+NESTED = [
+    "{ folders { nodes { connections(first: 2) { totalCount nodes { name } } } } }",
+    "{ folders(first: 20) { nodes { children { connections(filter: {isDefault: true}) { nodes { name } } } } } }",
+    "{ connectors(first: 100) { nodes { connections(first: 1) { totalCount nodes { name } } } } }",
+    "{ connections { nodes { events(first: 1) { totalCount nodes { type actor { name } connection { name } } } } } }",
+]
+# Two lists of each folder, so that neither is taken for the other.
+OF_FOLDERS = """
+fragment Few on ConnectionPage { totalCount nodes { name } pageInfo { endCursor hasNextPage } }
+query Together($b: ConnectionFilter, $down: ConnectionOrder) {
+  folders { nodes { id few: connections(first: 2) { ...Few } some: connections(first: 2, filter: $b, orderBy: $down) { ...Few } } }
+}
+query Alone($b: ConnectionFilter, $down: ConnectionOrder, $id: ID!, $after: String) {
+  few: connections(folderId: $id, first: 2, after: $after) { ...Few }
+  some: connections(folderId: $id, first: 2, filter: $b, orderBy: $down) { ...Few }
+  folder(id: $id) { connections(first: 2, after: $after) { ...Few } }
+}
+"""
+
+
+async def folders_with_connections(graph: Graph) -> list[str]:
+    """Two folders with connections, and one without."""
+    create = "mutation Create($input: CreateFolderInput!) { createFolder(input: $input) { ... on FolderSuccess { folder { id } } } }"
+    ids = [(await graph.ask(create, input={"name": name}))["createFolder"]["folder"]["id"] for name in ("One", "Two", "Three")]
+    for id, names in zip(ids, ("abcb", "bbb", ""), strict=True):
+        for number, name in enumerate(names):
+            await graph.here.connect_with_token(folder_id=UUID(id), name=f"{name}{number}")
+    return ids
 
 
 async def test_a_list_of_ten_asks_the_database_no_more_often_than_one_of_two(graph: Graph) -> None:
@@ -116,3 +147,91 @@ async def test_what_is_no_id_names_nothing(graph: Graph) -> None:
             "connections": {"totalCount": 0},
             "health": {"total": 0},
         }
+
+
+@pytest.mark.parametrize("document", NESTED)
+async def test_lists_within_a_list_are_read_at_once(graph: Graph, document: str) -> None:
+    folders = graph.here.patchbay.folders
+    counts = []
+    for more in ("a", "b"):
+        for number in range(4):
+            upper = await folders.create(graph.here.ada, name=f"{more}{number}", parent_id=None)
+            lower = await folders.create(graph.here.ada, name="Below", parent_id=upper.id)
+            await graph.here.connect_with_token(folder_id=lower.id)
+        with counted_statements() as statements:
+            await graph.ask(document)
+        counts.append(len(statements))
+
+    assert counts[0] == counts[1] <= 15
+
+
+async def test_lists_within_a_list_are_what_each_is_alone(graph_on_both: Graph) -> None:
+    graph = graph_on_both
+    ids = await folders_with_connections(graph)
+
+    narrowed = {"b": {"search": "b"}, "down": {"field": "NAME", "direction": "DESC"}}
+
+    together = (await graph.ask(OF_FOLDERS, operation="Together", **narrowed))["folders"]["nodes"]
+    alone = [await graph.ask(OF_FOLDERS, operation="Alone", id=id, **narrowed) for id in ids]
+
+    lists = {folder["id"]: (folder["few"], folder["some"]) for folder in together}
+    assert [lists[id] for id in ids] == [(each["few"], each["some"]) for each in alone]
+    assert [[node["name"] for node in each["few"]["nodes"]] for each in alone] == [["a0", "b1"], ["b0", "b1"], []]
+    assert [[node["name"] for node in each["some"]["nodes"]] for each in alone] == [["b3", "b1"], ["b2", "b1"], []]
+    assert [(each["few"]["totalCount"], each["some"]["totalCount"]) for each in alone] == [(4, 2), (3, 3), (0, 0)]
+    assert [(each["few"]["pageInfo"]["hasNextPage"], each["some"]["pageInfo"]["hasNextPage"]) for each in alone] == [
+        (True, False), (True, True), (False, False),
+    ]  # fmt: skip
+
+
+async def test_a_list_within_a_list_goes_on_from_its_cursor(graph: Graph) -> None:
+    (id, *_) = await folders_with_connections(graph)
+    first = (await graph.ask(OF_FOLDERS, operation="Alone", id=id))["folder"]["connections"]
+
+    rest = (await graph.ask(OF_FOLDERS, operation="Alone", id=id, after=first["pageInfo"]["endCursor"]))["folder"]["connections"]
+
+    assert [node["name"] for node in first["nodes"] + rest["nodes"]] == ["a0", "b1", "b3", "c2"]
+    assert rest["pageInfo"]["hasNextPage"] is False
+
+
+async def test_lists_of_connectors_are_told_apart(graph_on_both: Graph) -> None:
+    graph = graph_on_both
+    await folders_with_connections(graph)
+
+    connectors = (await graph.ask("{ connectors { nodes { key connections(first: 1) { totalCount nodes { name } } } } }"))["connectors"]
+
+    listed = {node["key"]: node["connections"] for node in connectors["nodes"]}
+    assert listed["sandbox"] == {"totalCount": 7, "nodes": [{"name": "a0"}]}
+    assert listed["github"] == {"totalCount": 0, "nodes": []}
+
+
+async def test_histories_are_told_apart(graph_on_both: Graph) -> None:
+    graph = graph_on_both
+    document = "{ connections { nodes { name events(first: 1) { totalCount nodes { type } pageInfo { hasNextPage } } } } }"
+    for name in ("a", "b"):
+        await graph.here.connect_with_token(name=name)
+    renamed = await graph.here.connect_with_token(name="c")
+    await graph.here.patchbay.connections.rename(graph.here.ada, renamed.id, "d")
+
+    listed = {node["name"]: node["events"] for node in (await graph.ask(document))["connections"]["nodes"]}
+
+    once = {"totalCount": 1, "nodes": [{"type": "CREATED"}], "pageInfo": {"hasNextPage": False}}
+    twice = {"totalCount": 2, "nodes": [{"type": "RENAMED"}], "pageInfo": {"hasNextPage": True}}
+    assert listed == {"a": once, "b": once, "d": twice}
+
+
+async def test_lists_within_a_list_hide_what_each_hides(graph_on_both: Graph) -> None:
+    graph = graph_on_both
+    ids = await folders_with_connections(graph)
+    ben = await graph.here.add_person("Ben")
+    access = {"folderId": ids[1], "userId": str(ben.user_id), "permissions": ["VIEW"]}
+    await graph.ask("mutation Give($input: FolderAccessInput!) { setFolderAccess(input: $input) { __typename } }", input=access)
+
+    seen = await graph.seen_by(ben).ask("{ connectors { nodes { key connections(first: 9) { totalCount nodes { name } } } } }")
+
+    (listed,) = [node["connections"] for node in seen["connectors"]["nodes"] if node["key"] == "sandbox"]
+    assert listed == {"totalCount": 3, "nodes": [{"name": "b0"}, {"name": "b1"}, {"name": "b2"}]}
+    reading, folders = graph.here.patchbay.reading, [UUID(id) for id in ids]
+    pages = await reading.first_pages(ben, ConnectionQuery(), Each.FOLDER, folders, first=9)
+    assert [len(pages[folder].rows) for folder in folders] == [0, 3, 0]
+    assert await reading.counts(ben, ConnectionQuery(), Each.FOLDER, folders) == {folders[0]: 0, folders[1]: 3, folders[2]: 0}
