@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from functools import lru_cache
+from typing import Any
 
 import strawberry
 from graphql import (
@@ -11,7 +12,10 @@ from graphql import (
     GraphQLError,
     GraphQLSchema,
     OperationDefinitionNode,
+    Undefined,
     ValuesOfCorrectTypeRule,
+    is_input_object_type,
+    is_object_type,
     parse,
     specified_rules,
     validate,
@@ -32,6 +36,10 @@ _LONGEST_CACHED = 8_000
 
 
 class PatchbaySchema(strawberry.Schema):
+    def __init__(self, **parts: Any) -> None:
+        super().__init__(**parts)
+        _drop_null_defaults(self._schema)
+
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Put into the answer's place of errors what the client may know, and into the log what the operator needs."""
         errors[:] = reported(errors, self._schema, execution_context)
@@ -81,6 +89,16 @@ class TimeLimit(SchemaExtension):
 
 
 EXTENSIONS: list[type[SchemaExtension] | Callable[[], SchemaExtension]] = [Parsing, Checking, TimeLimit]
+
+
+def _drop_null_defaults(schema: GraphQLSchema) -> None:
+    """What is left out is null: that goes without saying, in the printed schema and in the playground."""
+    kinds = [kind for kind in schema.type_map.values() if not kind.name.startswith("__")]
+    arguments = [each for kind in kinds if is_object_type(kind) for field in kind.fields.values() for each in field.args.values()]
+    fields = [each for kind in kinds if is_input_object_type(kind) for each in kind.fields.values()]
+    for each in (*arguments, *fields):
+        if each.default_value is None:
+            each.default_value = Undefined
 
 
 def _parsed(text: str) -> DocumentNode:

@@ -1,5 +1,7 @@
 """The schema: what each noun brings, merged."""
 
+from datetime import datetime
+
 import strawberry
 from strawberry.schema.config import StrawberryConfig
 
@@ -11,6 +13,7 @@ from api.graphql.events import EventSubscription
 from api.graphql.execution import EXTENSIONS, PatchbaySchema
 from api.graphql.folders import FolderMutation, FolderQuery
 from api.graphql.managing import ManagingMutation
+from api.graphql.moments import DATE_TIME
 from api.graphql.oauth_apps import OAuthAppMutation, OAuthAppQuery
 from api.graphql.users import UserMutation, UserQuery
 
@@ -36,5 +39,5 @@ schema = PatchbaySchema(
     subscription=Subscription,
     types=[Error],
     extensions=EXTENSIONS,
-    config=StrawberryConfig(auto_camel_case=True),
+    config=StrawberryConfig(auto_camel_case=True, scalar_map={datetime: DATE_TIME}),
 )

@@ -3,12 +3,25 @@
 from pathlib import Path
 
 import pytest
-from graphql import GraphQLEnumType, GraphQLInputObjectType, GraphQLInterfaceType, GraphQLNamedType, GraphQLObjectType, GraphQLUnionType
+from graphql import (
+    DangerousChangeType,
+    GraphQLEnumType,
+    GraphQLInputObjectType,
+    GraphQLInterfaceType,
+    GraphQLNamedType,
+    GraphQLObjectType,
+    GraphQLUnionType,
+    build_schema,
+    find_breaking_changes,
+    find_dangerous_changes,
+)
 
 from api.graphql.schema import schema
 
 ROOT = Path(__file__).parent.parent.parent
 OURS = {name: kind for name, kind in schema._schema.type_map.items() if not name.startswith("__")}
+
+DEFAULT_CHANGES = (DangerousChangeType.ARG_DEFAULT_VALUE_CHANGE, DangerousChangeType.INPUT_FIELD_DEFAULT_VALUE_CHANGE)
 
 
 def parts_of(name: str, kind: GraphQLNamedType) -> dict[str, str | None]:
@@ -32,6 +45,16 @@ def test_everything_is_described_for_the_reader_of_the_playground(name: str) -> 
 
 def test_schema_graphql_is_what_the_code_serves() -> None:
     assert (ROOT / "schema.graphql").read_text() == schema.as_str() + "\n"
+
+
+def test_everything_promised_to_clients_is_served_as_it_was_promised() -> None:
+    promised = build_schema((Path(__file__).parent / "promised.graphql").read_text())
+
+    breaking = find_breaking_changes(promised, schema._schema)
+    defaults = [change for change in find_dangerous_changes(promised, schema._schema) if change.type in DEFAULT_CHANGES]
+
+    assert [change.description for change in breaking] == []
+    assert [change.description for change in defaults] == []
 
 
 def test_every_error_of_a_mutation_implements_the_interface() -> None:
@@ -64,6 +87,7 @@ def test_no_answer_has_a_place_for_a_secret() -> None:
         "CredentialField.secret",
         "Mutation.createApiToken",
         "Mutation.revokeApiToken",
+        "OAuthApp.previousSecretRetained",
         "OAuthApp.secretExpiresAt",
         "OAuthApp.secretSetAt",
         "RevokeApiTokenSuccess.apiTokenId",
