@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import models
 from api.clock import Clock
@@ -19,9 +19,18 @@ from api.connections.secrets import journal_place
 from api.oauth.tokens import TokenSet
 from api.secret import Secret
 from api.vault.vault import Vault
+from models.database import rows
 from models.leases import Lease
 
 logger = logging.getLogger(__name__)
+
+_FORGET_VOID = """
+DELETE FROM token_journal
+WHERE answer IS NULL AND started_at <= $1 AND NOT EXISTS (
+  SELECT 1 FROM credential
+  WHERE credential.connection_id = token_journal.connection_id AND credential.generation = token_journal.generation
+)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +67,25 @@ class Journal:
         row = intent.row
         row.answer = self._vault.seal(json.dumps(_to_json(tokens)).encode(), journal_place(row.id, row.folder_id))
         row.answered_at = self._clock()
-        await row.save(update_fields=["answer", "answered_at"])
+        # Whoever thought that this attempt was dead has replaced its intent; what it brought counts all the same.
+        if not await models.TokenJournal.filter(id=row.id).update(answer=row.answer, answered_at=row.answered_at):
+            await row.save(force_create=True)
 
     async def forget(self, intent: Intent) -> None:
         """Nothing came of it, and the token is not used up; or all that came of it is saved."""
         await models.TokenJournal.filter(id=intent.row.id).delete()
 
+    async def forget_void(self, before: datetime) -> None:
+        """Forget what was begun and never answered for a credential that is replaced or gone: nobody will ask for it again."""
+        await rows(_FORGET_VOID, [before])
+
     async def answered(self, before: datetime) -> list[models.TokenJournal]:
         """Answers that nobody saved though there was time to: a process died in between."""
         return await models.TokenJournal.filter(answered_at__lte=before).order_by("answered_at").limit(100)
+
+    async def left_behind(self, connection_id: UUID) -> list[models.TokenJournal]:
+        """Answers for one connection that nobody saved, the oldest first; asked by who holds its lease, so nobody is about to."""
+        return await models.TokenJournal.filter(connection_id=connection_id, answered_at__not_isnull=True).order_by("answered_at")
 
     def read(self, row: models.TokenJournal) -> TokenSet:
         """The answer of a row. Raises Unreadable."""

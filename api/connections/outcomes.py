@@ -22,7 +22,7 @@ from api.errors import ProviderFailure
 from api.events.log import EventLog
 from api.oauth.tokens import TokenSet
 from api.vault.vault import Vault
-from models import ConnectionEventType, ConnectionStatus, StatusReason, StatusReasonCode
+from models import ConnectionEventType, ConnectionStatus, Fixer, StatusReason, StatusReasonCode
 
 # A consent that ends within this time, and not for the first time, ends for a reason that a new consent does not mend.
 _SHORT_LIFE = timedelta(days=8)
@@ -56,6 +56,8 @@ class Outcomes:
         seen = subject.credential
         secrets = subject.secrets.with_tokens(tokens)
         async with self._log.change(actor_id) as record:
+            # First, as a reconnect and a deletion do: locks taken in another order would wait for each other.
+            connection = await _find_locked(subject.connection.id)
             current = models.Credential.filter(id=seen.id, generation=seen.generation, fingerprint=seen.fingerprint)
             swapped = await current.update(
                 secrets=secrets.seal(self._vault, credential_place(seen.id, subject.connection.folder_id)),
@@ -65,9 +67,8 @@ class Outcomes:
                 refresh_expires_at=tokens.refresh_expires_at or seen.refresh_expires_at,
             )
             await self._journal.forget(intent)
-            if not swapped:
+            if connection is None or not swapped:
                 return False
-            connection = await _locked(subject.connection.id)
             previous, changed = self._works(connection, now, enabling=enabling)
             connection.expires_at = tokens.expires_at
             connection.last_refreshed_at = now
@@ -79,11 +80,13 @@ class Outcomes:
                 await record.append(connection, ConnectionEventType.STATUS_CHANGED, previous_status=previous)
         return True
 
-    async def proven(self, subject: Subject, proof: Proof, *, actor_id: UUID | None = None, enabling: bool = False) -> models.Connection:
-        """The provider took the credential."""
+    async def proven(self, subject: Subject, proof: Proof, *, actor_id: UUID | None = None, enabling: bool = False) -> None:
+        """The provider took the credential; if it is no longer the connection's, this says nothing of it."""
         now = self._clock()
         async with self._log.change(actor_id) as record:
-            connection = await _locked(subject.connection.id)
+            connection = await _find_current(subject)
+            if connection is None:
+                return
             previous, changed = self._works(connection, now, enabling=enabling)
             connection.last_verified_at = now
             connection.account = proof.account or connection.account
@@ -91,7 +94,14 @@ class Outcomes:
             await connection.save(update_fields=[*_STATE, "last_verified_at", "account"])
             if changed:
                 await record.append(connection, ConnectionEventType.STATUS_CHANGED, previous_status=previous)
-        return connection
+
+    async def ended(self, subject: Subject) -> None:
+        """The provider rejects a token before the end that it gave it: it has ended now."""
+        async with self._log.change():
+            connection = await _find_current(subject)
+            if connection is not None:
+                connection.expires_at = self._clock()
+                await connection.save(update_fields=["expires_at"])
 
     async def failed(
         self, subject: Subject, failure: ProviderFailure, *, actor_id: UUID | None = None, enabling: bool = False
@@ -99,10 +109,9 @@ class Outcomes:
         """The provider refused, or said nothing. None where the credential is no longer the connection's: then this says nothing of it."""
         now = self._clock()
         async with self._log.change(actor_id) as record:
-            current = await models.Credential.get_or_none(id=subject.credential.id)
-            if current is None or current.generation != subject.credential.generation:
+            connection = await _find_current(subject)
+            if connection is None:
                 return None
-            connection = await _locked(subject.connection.id)
             connection.failures += 1
             status, reason = await self._verdict(connection, subject.provider.name, failure, now)
             previous = connection.status
@@ -110,23 +119,26 @@ class Outcomes:
                 changed = False
             else:
                 changed = connection.enter(status, reason, now)
-                again = failure.retryable or status is ConnectionStatus.CONNECTED
-                connection.due_at = self._again_at(connection, failure, now) if again else None
+                over = status is ConnectionStatus.ACTION_REQUIRED
+                connection.due_at = None if over else self._again_at(connection, failure, now)
             connection.updated_at = now if changed else connection.updated_at
             await connection.save(update_fields=_STATE)
             if changed:
                 await record.append(connection, ConnectionEventType.STATUS_CHANGED, previous_status=previous)
         return connection
 
-    async def blocked(self, connection_id: UUID, reason: StatusReason) -> None:
+    async def blocked(self, connection_id: UUID, reason: StatusReason, *, actor_id: UUID | None = None, enabling: bool = False) -> None:
         """Nothing can be tried, for a reason on our own side. It is looked at again, later and later."""
         now = self._clock()
-        async with self._log.change() as record:
-            connection = await _locked(connection_id)
+        async with self._log.change(actor_id) as record:
+            connection = await _find_locked(connection_id)
+            if connection is None or (connection.status is ConnectionStatus.DISABLED and not enabling):
+                return
             previous = connection.status
             connection.failures += 1
             connection.due_at = retry_at(now, connection.failures, self._chance)
-            changed = previous is not ConnectionStatus.DISABLED and connection.enter(ConnectionStatus.ACTION_REQUIRED, reason, now)
+            changed = connection.enter(ConnectionStatus.ACTION_REQUIRED, reason, now)
+            connection.updated_at = now if changed else connection.updated_at
             await connection.save(update_fields=_STATE)
             if changed:
                 await record.append(connection, ConnectionEventType.STATUS_CHANGED, previous_status=previous)
@@ -168,14 +180,13 @@ class Outcomes:
     ) -> tuple[ConnectionStatus, StatusReason | None]:
         """What the connection's status is after this failure.
 
-        A provider's trouble shows only once it matters: while a token lasts, the connection works. What a person must mend shows at
-        once, as a reason; as a status when the credential has ended.
+        A provider's trouble shows only once it matters: while a token lasts, the connection works. Nor does it hide what a person must
+        mend, which shows at once, as a reason; as a status when the credential has ended.
         """
         reason = failure.reason
         lasts = connection.expires_at is not None and connection.expires_at > now
         if failure.retryable:
-            hidden = lasts or (reason.code is StatusReasonCode.RATE_LIMITED and connection.expires_at is None)
-            return (connection.status, connection.reason) if hidden else (ConnectionStatus.DEGRADED, reason)
+            return (connection.status, connection.reason) if _hides(connection, reason, lasts) else (ConnectionStatus.DEGRADED, reason)
         if reason.code is StatusReasonCode.INVALID_CLIENT and lasts:
             return ConnectionStatus.CONNECTED, reason
         if reason.code is StatusReasonCode.REAUTHENTICATION_REQUIRED:
@@ -187,22 +198,40 @@ class Outcomes:
         if connection.reason is not None and connection.reason.code in _DEATHS:
             return connection.reason
         events = await models.ConnectionEvent.filter(connection_id=connection.id, at__gt=now - _REMEMBERED).order_by("-id").limit(200)
-        consented_at = _last_consent(events)
-        died_before = any(event.reason is not None and event.reason.code in _DEATHS for event in events)
-        if consented_at is None or not died_before or now - consented_at > _SHORT_LIFE:
+        consent = _last_consent(events)
+        if consent is None or now - consent.at > _SHORT_LIFE:
             return reason
-        return reasons.expires_frequently(provider, (now - consented_at).days, reason.provider_error)
+        died_before = any(event.reason is not None and event.reason.code in _DEATHS for event in events if event.id < consent.id)
+        return reasons.expires_frequently(provider, (now - consent.at).days, reason.provider_error) if died_before else reason
 
 
 # What an attempt may change besides the columns that it names.
 _STATE = ["status", "reason_json", "status_changed_at", "failures", "due_at", "updated_at"]
 
 
-async def _locked(connection_id: UUID) -> models.Connection:
+async def _find_locked(connection_id: UUID) -> models.Connection | None:
     """The row as it is now, held until the transaction ends."""
-    return await models.Connection.select_for_update().get(id=connection_id)
+    return await models.Connection.select_for_update().get_or_none(id=connection_id)
 
 
-def _last_consent(events: Sequence[models.ConnectionEvent]) -> datetime | None:
+async def _find_current(seen: Subject) -> models.Connection | None:
+    """The row as it is now, held until the transaction ends; None where it has another credential by now, or is gone."""
+    connection = await _find_locked(seen.connection.id)
+    current = await models.Credential.exists(id=seen.credential.id, generation=seen.credential.generation)
+    return connection if current else None
+
+
+def _hides(connection: models.Connection, trouble: StatusReason, lasts: bool) -> bool:
+    """Whether the state that a connection has says more than the trouble that its provider has."""
+    match connection.status:
+        case ConnectionStatus.DISABLED:
+            return False
+        case ConnectionStatus.ACTION_REQUIRED:
+            return connection.reason is not None and connection.reason.fixable_by is not Fixer.OPERATOR
+        case _:
+            return lasts or (trouble.code is StatusReasonCode.RATE_LIMITED and connection.expires_at is None)
+
+
+def _last_consent(events: Sequence[models.ConnectionEvent]) -> models.ConnectionEvent | None:
     consents = (ConnectionEventType.CREATED, ConnectionEventType.RECONNECTED)
-    return next((event.at for event in events if event.type in consents), None)
+    return next((event for event in events if event.type in consents), None)

@@ -30,4 +30,5 @@ class Pacing:
             yield
 
     def pause(self, host: str, until: datetime) -> None:
-        self._paused[host] = until
+        """Send the host nothing before then, or before what it asked for earlier."""
+        self._paused[host] = max(until, self._paused.get(host, until))

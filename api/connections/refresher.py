@@ -28,7 +28,7 @@ from api.errors import Conflict, NotFound, ProviderFailure
 from api.oauth.tokens import ClientCredentials, TokenSet
 from api.organization.apps import OAuthApps
 from api.vault.vault import Unreadable, Vault
-from models import AuthenticationType, StatusReasonCode
+from models import AuthenticationType, ConnectionStatus, StatusReasonCode
 from models.leases import Lease, claim, claim_due, release
 
 logger = logging.getLogger(__name__)
@@ -42,6 +42,14 @@ _LOOK_AGAIN_SECONDS = 0.1
 _NEARLY_OVER = timedelta(seconds=10)
 
 Result = TypeVar("Result")
+
+
+class ConnectorGone(NotFound):
+    """The connector of a connection, or the way in which it authenticates, is no longer in the catalogue."""
+
+    def __init__(self, connector_key: str) -> None:
+        super().__init__("connector")
+        self.connector_key = connector_key
 
 
 class Refresher:
@@ -100,7 +108,7 @@ class Refresher:
     async def verify(self, connection_id: UUID, *, actor_id: UUID, enabling: bool = False) -> Proof:
         """Ask the provider now, renewing first what has ended. The status says what came of it, also where this raises.
 
-        Raises ProviderFailure, and Conflict where another attempt does not end in time.
+        Raises ProviderFailure, NotFound, and Conflict where another attempt does not end in time.
         """
         lease = await self._wait_for_lease(connection_id)
         proof: asyncio.Future[Proof] = asyncio.get_running_loop().create_future()
@@ -116,20 +124,16 @@ class Refresher:
             subject = await self._subject(connection_id)
             if subject is None or subject.provider.option.oauth2 is None:
                 return None
-            connection = subject.connection
-            if await models.Connection.signed_in_with(connection.oauth_app_id, connection.account).exclude(id=connection.id).exists():
-                return None
             client = await self._client(subject)
         except (Unreadable, NotFound):
             return None
-        return partial(self._exchange.revoke, subject.provider, client, subject.secrets, subject.connection.account)
+        return partial(self._end_grant, subject, client, subject.secrets)
 
     async def recover(self) -> int:
         """Save what providers answered and a process that died did not save; how much that was."""
-        rows = await self._journal.answered(self._clock() - LEASE)
-        for row in rows:
-            await self._recover(row)
-        return len(rows)
+        before = self._clock() - LEASE
+        await self._journal.forget_void(before)
+        return sum([await self._recover(row) for row in await self._journal.answered(before)])
 
     def _start(self, attempt: Coroutine[Any, Any, None]) -> None:
         if self._tasks is None:
@@ -140,7 +144,7 @@ class Refresher:
         task.add_done_callback(self._running.discard)
 
     async def _wait_for_lease(self, connection_id: UUID) -> Lease:
-        """The lease, once whoever holds it is done. Raises Conflict."""
+        """The lease, once whoever holds it is done. Raises Conflict, and NotFound where the connection was deleted meanwhile."""
         try:
             async with asyncio.timeout(_WAIT_FOR_LEASE_SECONDS):
                 while True:
@@ -148,6 +152,8 @@ class Refresher:
                     lease = await claim(connection_id, holder=self._holder, until=now + LEASE, now=now)
                     if lease is not None:
                         return lease
+                    if not await models.Connection.exists(id=connection_id):
+                        raise NotFound("connection")
                     await asyncio.sleep(_LOOK_AGAIN_SECONDS)
         except TimeoutError:
             raise Conflict("This connection is being refreshed right now.", "Try again in a few seconds.") from None
@@ -157,22 +163,25 @@ class Refresher:
         try:
             async with asyncio.timeout(_ATTEMPT_SECONDS):
                 await self._look_after_leased(lease)
+            await release(lease)
         # The lease runs out, and the connection is due again then.
         except Exception:
             logger.exception("connection not looked after", extra={"connection": str(lease.connection_id)})
-        else:
-            await release(lease)
 
     async def _look_after_leased(self, lease: Lease) -> None:
+        if await self._recover_left_behind(lease.connection_id):
+            return
         try:
-            subject = await self._subject(lease.connection_id)
-        except Unreadable:
-            return await self._outcomes.blocked(lease.connection_id, reasons.secret_unreadable())
-        except NotFound:
-            key = (await models.Connection.get(id=lease.connection_id)).connector_key
-            return await self._outcomes.blocked(lease.connection_id, reasons.connector_gone(key))
-        if subject is None:
-            return None
+            async with self._telling_what_blocks(lease.connection_id):
+                subject = await self._subject(lease.connection_id)
+                # It may have been switched off since it was claimed.
+                if subject is not None and subject.connection.status is not ConnectionStatus.DISABLED:
+                    await self._keep_alive(subject, lease)
+        except ProviderFailure as failure:
+            logger.warning("connection blocked", extra={"connection": str(lease.connection_id), "reason": failure.reason.code})
+
+    async def _keep_alive(self, subject: Subject, lease: Lease) -> None:
+        """What is due: new tokens, or a proof. What comes of it is the status. Raises Unreadable."""
         try:
             if subject.connection.renewable:
                 await self._renew(subject, lease)
@@ -183,53 +192,71 @@ class Refresher:
                 await self._outcomes.proven(subject, proof)
         except ProviderFailure as failure:
             await self._note(subject, failure)
-        return None
 
     async def _verify(self, lease: Lease, actor_id: UUID, *, enabling: bool) -> Proof:
+        blocked = self._telling_what_blocks(lease.connection_id, actor_id=actor_id, enabling=enabling)
         try:
-            async with asyncio.timeout(_ATTEMPT_SECONDS):
-                subject = await self._subject(lease.connection_id)
-                if subject is None:
-                    raise NotFound("connection")
+            async with asyncio.timeout(_ATTEMPT_SECONDS), blocked:
+                await self._recover_left_behind(lease.connection_id)
+                subject = await self._get_subject(lease.connection_id)
                 return await self._verify_subject(subject, lease, actor_id, enabling=enabling)
-        except Unreadable:
-            await self._outcomes.blocked(lease.connection_id, reasons.secret_unreadable())
-            raise ProviderFailure(reasons.secret_unreadable(), retryable=False) from None
+        except TimeoutError:
+            raise Conflict("The provider takes too long to answer.", "Try again in a few minutes.") from None
         finally:
             await release(lease)
 
     async def _verify_subject(self, subject: Subject, lease: Lease, actor_id: UUID, *, enabling: bool) -> Proof:
         try:
-            subject, proof = await self._proof_after_renewal(subject, lease, actor_id, enabling=enabling)
+            proof = await self._prove_as_it_is(subject)
+            if proof is None:
+                await self._renew(subject, lease, actor_id=actor_id, enabling=enabling)
+                # From here on it is the new credential of which something is said.
+                subject = await self._get_subject(subject.connection.id)
+                proof = await self._prove(subject)
         except ProviderFailure as failure:
             await self._note(subject, failure, actor_id=actor_id, enabling=enabling)
             raise
         await self._outcomes.proven(subject, proof, actor_id=actor_id, enabling=enabling)
         return proof
 
-    async def _proof_after_renewal(self, subject: Subject, lease: Lease, actor_id: UUID, *, enabling: bool) -> tuple[Subject, Proof]:
-        """A proof of the credential, renewed where it has ended or where the provider rejects it."""
-        if not subject.connection.renewable:
-            if self._is_over(subject):
-                raise ProviderFailure(reasons.no_refresh_token(subject.provider.name), retryable=False)
-            return subject, await self._prove(subject)
-        if not self._is_over(subject):
-            try:
-                return subject, await self._prove(subject)
-            except Rejected:
-                logger.info("credential rejected before its end", extra={"connection": str(subject.connection.id)})
-        await self._renew(subject, lease, actor_id=actor_id, enabling=enabling)
-        renewed = await self._subject(subject.connection.id)
-        if renewed is None:
-            raise NotFound("connection")
-        return renewed, await self._prove(renewed)
+    async def _prove_as_it_is(self, subject: Subject) -> Proof | None:
+        """A proof of the credential; None where it has ended, or the provider says so, and can be renewed. Raises ProviderFailure."""
+        renewable = subject.connection.renewable
+        if self._is_over(subject):
+            if renewable:
+                return None
+            raise ProviderFailure(reasons.no_refresh_token(subject.provider.name), retryable=False)
+        try:
+            return await self._prove(subject)
+        except Rejected:
+            if not renewable:
+                raise
+            logger.info("credential rejected before its end", extra={"connection": str(subject.connection.id)})
+            await self._outcomes.ended(subject)
+            return None
+
+    @asynccontextmanager
+    async def _telling_what_blocks(
+        self, connection_id: UUID, *, actor_id: UUID | None = None, enabling: bool = False
+    ) -> AsyncIterator[None]:
+        """What stops an attempt on our own side becomes the status, and a ProviderFailure."""
+        try:
+            yield
+            return
+        except Unreadable:
+            reason = reasons.secret_unreadable()
+        except ConnectorGone as gone:
+            reason = reasons.connector_gone(gone.connector_key)
+        await self._outcomes.blocked(connection_id, reason, actor_id=actor_id, enabling=enabling)
+        raise ProviderFailure(reason, retryable=False)
 
     async def _renew(self, subject: Subject, lease: Lease, *, actor_id: UUID | None = None, enabling: bool = False) -> None:
-        """New tokens from the provider, saved. Raises ProviderFailure."""
+        """New tokens from the provider, saved. Raises ProviderFailure, Unreadable."""
+        client = await self._client(subject)
         async with self._pacing.turn(subject.provider.host, subject.provider.name):
             intent = await self._journal.intend(subject.connection, subject.credential, lease)
             try:
-                tokens = await self._exchange_for(subject)
+                tokens = await self._exchange_for(subject, client)
             except ProviderFailure as failure:
                 await self._give_up(intent, failure)
                 raise _interrupted(failure, subject) if intent.repeats else failure from None
@@ -242,15 +269,21 @@ class Refresher:
             return
         logger.info("token of a replaced credential discarded", extra=connection)
         if not await models.Connection.exists(id=subject.connection.id):
-            await self._exchange.revoke(subject.provider, await self._client(subject), subject.secrets.with_tokens(tokens))
+            await self._end_grant(subject, client, subject.secrets.with_tokens(tokens))
 
-    async def _exchange_for(self, subject: Subject) -> TokenSet:
+    async def _end_grant(self, subject: Subject, client: ClientCredentials, secrets: Secrets) -> bool:
+        """End the grant of a connection that was deleted, but not where that may end the grant of another one too."""
+        connection = subject.connection
+        if await models.Connection.signed_in_with(connection.oauth_app_id, connection.account).exclude(id=connection.id).exists():
+            return False
+        return await self._exchange.revoke(subject.provider, client, secrets, connection.account)
+
+    async def _exchange_for(self, subject: Subject, client: ClientCredentials) -> TokenSet:
         connection = subject.connection
         if connection.authentication_type is AuthenticationType.OAUTH2_CLIENT_CREDENTIALS:
             return await self._exchange.client_credentials(subject.provider, subject.secrets, connection.scopes)
         if subject.secrets.refresh_token is None:
             raise ProviderFailure(reasons.no_refresh_token(subject.provider.name), retryable=False)
-        client = await self._client(subject)
         return await self._exchange.refresh(subject.provider, client, subject.secrets.refresh_token, connection.scopes)
 
     async def _give_up(self, intent: Intent, failure: ProviderFailure) -> None:
@@ -275,31 +308,44 @@ class Refresher:
             },
         )
 
-    async def _recover(self, row: models.TokenJournal) -> None:
+    async def _recover_left_behind(self, connection_id: UUID) -> bool:
+        """Save what an earlier exchange brought and its process, whose lease is over, did not save: its token is used up already."""
+        return any([await self._recover(row) for row in await self._journal.left_behind(connection_id)])
+
+    async def _recover(self, row: models.TokenJournal) -> bool:
         intent = Intent(row, repeats=False)
         try:
             tokens = self._journal.read(row)
             subject = await self._subject(row.connection_id)
         except (Unreadable, NotFound):
             logger.warning("journal entry not readable now", extra={"connection": str(row.connection_id)})
-            return
+            return False
         current = subject is not None and subject.credential.fingerprint == row.fingerprint
         if subject is None or not current or subject.credential.generation != row.generation:
             await self._journal.forget(intent)
-        elif await self._outcomes.renewed(subject, intent, tokens):
+            return False
+        saved = await self._outcomes.renewed(subject, intent, tokens)
+        if saved:
             logger.info("token recovered from the journal", extra={"connection": str(row.connection_id)})
+        return saved
+
+    async def _get_subject(self, connection_id: UUID) -> Subject:
+        subject = await self._subject(connection_id)
+        if subject is None:
+            raise NotFound("connection")
+        return subject
 
     async def _subject(self, connection_id: UUID) -> Subject | None:
-        """The connection with its secrets opened; None where it is gone. Raises Unreadable, and NotFound for its connector."""
+        """The connection with its secrets opened; None where it is gone. Raises Unreadable, ConnectorGone."""
         connection = await models.Connection.get_or_none(id=connection_id)
         credential = await models.Credential.get_or_none(connection_id=connection_id)
         if connection is None or credential is None:
             return None
         secrets = Secrets.open(self._vault, credential.secrets, credential_place(credential.id, connection.folder_id))
-        connector = self._catalog.get(connection.connector_key)
-        option = connector.find_option(connection.authentication_type)
-        if option is None:
-            raise NotFound("authentication option")
+        connector = self._catalog.find(connection.connector_key)
+        option = None if connector is None else connector.find_option(connection.authentication_type)
+        if connector is None or option is None:
+            raise ConnectorGone(connection.connector_key)
         return Subject(connection, credential, secrets, Provider(connector, option, connection.site))
 
     async def _client(self, subject: Subject) -> ClientCredentials:
