@@ -7,6 +7,7 @@ const VIEWER = `# Welcome. Press the button: this runs as it is.
 # The other tabs connect, watch and verify.
 query WhoAndWhat {
   viewer {
+    id
     name
     personalWorkspace { id name }
   }
@@ -32,14 +33,17 @@ mutation Connect($input: ConnectInput!) {
     }
     ... on Error { message remedy }
     ... on InvalidInputError { fields { field message } }
-    ... on ProviderError { reason { code fixableBy providerError } }
+    ... on ProviderError {
+      reason { code fixableBy providerError }
+    }
   }
 }
 `;
 
 const WATCH = `# Tells every change of status until you stop it.
 # Run it, and cause one: with the sandbox’s switches,
-# or with another tab of the browser.
+# or with a second window of the playground,
+# because it stops when you go to another tab here.
 # To go on later, give the last cursor as \`after\`.
 subscription Watch {
   connectionStatusChanged {
@@ -76,6 +80,7 @@ query Connections {
 `;
 
 const VERIFY = `# Asks the provider, now, whether it still works.
+# Give the id below: the tab Connections shows it.
 mutation Verify($connectionId: ID!) {
   verifyConnection(input: { connectionId: $connectionId }) {
     ... on VerifyConnectionSuccess {
@@ -133,7 +138,8 @@ function storageFor(viewer) {
 // A consent that a mutation began, wherever in its answer: its page is one click away.
 function findConsent(data) {
   for (const result of Object.values(data ?? {})) {
-    if (result?.authorization?.status === "PENDING" && result.authorization.url) return result.authorization.url;
+    const { url, status = "PENDING" } = result?.authorization ?? {};
+    if (url && status === "PENDING") return url;
   }
   return null;
 }
