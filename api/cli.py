@@ -4,28 +4,31 @@ import asyncio
 import getpass
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec
 from uuid import UUID
 
+import asyncpg
 import click
 
 import models
 from api.clock import utc_now
-from api.errors import PatchbayError, StartRefused
+from api.errors import KeyTrouble, PatchbayError, StartRefused
 from api.logs import configure_logging
 from api.patchbay import Patchbay, key_file, load_catalog, master_keys, open_patchbay
-from api.serving import serve_until_stopped
+from api.serving import listening, serve_until_stopped
 from api.settings import Settings
 from api.vault.keys import create_key_file, generate_key_text
 from models import fold
-from models.database import CorruptDatabase, InvalidDatabaseUrl, MigrationBroke, migrate
+from models.database import CorruptDatabase, DatabaseUrl, InvalidDatabaseUrl, MigrationBroke, migrate, pending_migrations
 
 # sysexits.h: EX_CONFIG, something was found in an unconfigured or misconfigured state.
 _REFUSED = 78
+_MIGRATE = "Run `patchbay migrate`."
 
 Parameters = ParamSpec("Parameters")
 
@@ -64,11 +67,12 @@ def serve() -> None:
     """Migrate the database and serve, until stopped."""
     settings = _settings()
     configure_logging(settings.log_level)
-    made = _prepare(settings)
-    if made is not None:
-        click.echo(f"Made a master key in {made}. Whoever has it can open every stored secret; without it nobody can. Back it up apart.")
-    asyncio.run(_migrate(settings))
-    serve_until_stopped(settings, owner=getpass.getuser())
+    with listening(settings) as listener:
+        _prepare(settings)
+        asyncio.run(_migrate(settings))
+        # What is refused is told here, in a sentence; the server would tell it as a crash.
+        asyncio.run(_open_once(settings))
+        serve_until_stopped(settings, listener, owner=getpass.getuser())
 
 
 @main.command(name="migrate")
@@ -76,6 +80,7 @@ def serve() -> None:
 def migrate_command() -> None:
     """Bring the database to the form that this version needs."""
     settings = _settings()
+    _prepare(settings)
     applied = asyncio.run(_migrate(settings))
     click.echo("\n".join(f"Applied {name}." for name in applied) or "Nothing to do.")
 
@@ -149,21 +154,68 @@ def _settings() -> Settings:
     return Settings.from_environment(os.environ)
 
 
-def _prepare(settings: Settings) -> Path | None:
-    """Make the data folder; for the local default make its key, and tell where. Raises StartRefused before anything is written."""
+def _prepare(settings: Settings) -> None:
+    """Make the data folder; for the local default make its key, and say so. Raises StartRefused before anything is written."""
     load_catalog(settings)
     path = key_file(settings)
-    if settings.keys is None and settings.is_local_default and not path.exists():
-        settings.data_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    makes_key = settings.is_local_default and settings.keys is None and settings.key_file is None and not path.exists()
+    if not makes_key:
+        master_keys(settings)
+    elif _database_exists(settings):
+        # Another key would open nothing that is in there.
+        raise KeyTrouble(
+            f"The database is there, and its master key {path} is not.",
+            "Put the key back, or name its file with PATCHBAY_KEY_FILE. To begin anew, move the database away. Nothing was written.",
+        )
+    _make_data_folder(settings.data_folder)
+    if makes_key:
         create_key_file(path)
-        return path
-    master_keys(settings)
-    settings.data_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return None
+        click.echo(f"Made a master key in {path}. Whoever has it can open every stored secret; without it nobody can. Back it up apart.")
+
+
+def _make_data_folder(path: Path) -> None:
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartRefused(f"The data folder {path} cannot be made: {error.strerror}.", "Set PATCHBAY_DATA_FOLDER to another.") from error
+
+
+def _database_exists(settings: Settings) -> bool:
+    """Whether its file is there. A database on PostgreSQL is made by the operator, before Patchbay first sees it."""
+    url = DatabaseUrl.parse(settings.database_url.reveal())
+    return url.dialect == "postgresql" or url.file.exists()
+
+
+@contextmanager
+def _reaching_database(settings: Settings) -> Iterator[None]:
+    """Raises StartRefused where there is no database to reach."""
+    try:
+        yield
+    except (OSError, asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
+        where = DatabaseUrl.parse(settings.database_url.reveal())
+        raise StartRefused(f"The database {where} cannot be used: {error}.", "Check PATCHBAY_DATABASE_URL, and that it runs.") from error
 
 
 async def _migrate(settings: Settings) -> list[str]:
-    return await migrate(settings.database_url.reveal())
+    with _reaching_database(settings):
+        return await migrate(settings.database_url.reveal())
+
+
+async def _open_once(settings: Settings) -> None:
+    async with open_patchbay(settings, refreshes=False):
+        pass
+
+
+async def _require_current_database(settings: Settings) -> None:
+    """Raises StartRefused where the database is not there or older than this version, or where its key is not there."""
+    where = DatabaseUrl.parse(settings.database_url.reveal())
+    if not _database_exists(settings):
+        raise StartRefused(f"There is no database {where} yet.", _MIGRATE)
+    # Before the database is opened: that alone writes beside an SQLite file.
+    master_keys(settings)
+    with _reaching_database(settings):
+        if await pending_migrations(settings.database_url.reveal()):
+            raise StartRefused(f"The database {where} is older than this version of Patchbay.", _MIGRATE)
 
 
 async def _user_id(user: str) -> UUID:
@@ -182,6 +234,7 @@ def _with_patchbay(act: Callable[[Patchbay], Coroutine[Any, Any, None]]) -> None
     settings = _settings()
 
     async def run() -> None:
+        await _require_current_database(settings)
         async with open_patchbay(settings, refreshes=False) as patchbay:
             await act(patchbay)
 

@@ -1,12 +1,15 @@
 """The server process: uvicorn around the application, and the words it greets with."""
 
-from socket import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from socket import AF_INET, AF_INET6, create_server, socket
 
 import click
 import uvicorn
 
 import models
 from api.app import create_app
+from api.errors import StartRefused
 from api.patchbay import Patchbay
 from api.settings import Settings
 
@@ -14,13 +17,28 @@ from api.settings import Settings
 _GRACE_SECONDS = 5
 
 
-def serve_until_stopped(settings: Settings, *, owner: str) -> None:
+@contextmanager
+def listening(settings: Settings) -> Iterator[socket]:
+    """The socket to serve on. Raises StartRefused where it cannot be had, which is best known before anything is written."""
+    family = AF_INET6 if ":" in settings.host else AF_INET
+    try:
+        listener = create_server((settings.host, settings.port), family=family)
+    except OSError as error:
+        # The socket's own words say the address again, in brackets.
+        reason = str(error.strerror).partition(" (")[0]
+        raise StartRefused(
+            f"Patchbay cannot listen on {settings.host}, port {settings.port}: {reason}.",
+            "Stop what listens there, or choose another port with PATCHBAY_PORT.",
+        ) from error
+    with listener:
+        yield listener
+
+
+def serve_until_stopped(settings: Settings, listener: socket, *, owner: str) -> None:
     """Serve; on the local default sign the owner of this machine in by a link."""
     app = create_app(settings)
     config = uvicorn.Config(
         app,
-        host=settings.host,
-        port=settings.port,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -29,7 +47,11 @@ def serve_until_stopped(settings: Settings, *, owner: str) -> None:
         ws_max_queue=32,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-    _GreetingServer(config, settings, owner).run()
+    try:
+        _GreetingServer(config, settings, owner).run(sockets=[listener])
+    except KeyboardInterrupt:
+        # Ctrl+C, handled: the server has ended in order, and tells by this what ended it.
+        pass
 
 
 class _GreetingServer(uvicorn.Server):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from cronsim import CronSim, CronSimError
 
@@ -99,7 +99,7 @@ class Settings:
         port: int = given("PORT", 8000)
         settings = cls(
             data_folder=data_folder,
-            database_url=given("DATABASE_URL", Secret(f"sqlite://{data_folder / 'patchbay.db'}")),
+            database_url=given("DATABASE_URL", Secret(f"sqlite://{quote(str(data_folder / 'patchbay.db'))}")),
             host=given("HOST", "127.0.0.1"),
             port=port,
             public_url=given("PUBLIC_URL", f"http://127.0.0.1:{port}"),

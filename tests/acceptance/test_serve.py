@@ -5,19 +5,22 @@ import json
 import re
 import signal
 import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 import pytest
 
 from tests.acceptance.asking import Api
-from tests.acceptance.browsing import Browser
-from tests.acceptance.processes import HERE, STOPPED_BY_US, Program, free_port, running, until
+from tests.acceptance.browsing import Browser, Page
+from tests.acceptance.following import following
+from tests.acceptance.processes import PROJECT, STOPPED_BY_US, Program, clean_environment, free_port, running
 
 pytestmark = pytest.mark.anyio
 
@@ -31,6 +34,7 @@ Patchbay is ready.
 MADE_A_KEY = "Made a master key in {path}. Whoever has it can open every stored secret; without it nobody can. Back it up apart.\n"
 # What the server gives to streams, and a second for the rest of the stop.
 GRACE_SECONDS = 6
+VERIFIED = "... on VerifyConnectionSuccess { connection { status } } ... on Error { message }"
 MAKE_TOKEN = 'mutation { createApiToken(input: {name: "tests"}) { ... on CreateApiTokenSuccess { token } } }'
 
 
@@ -114,8 +118,8 @@ async def test_the_link_of_the_greeting_signs_in_once(place: Place) -> None:
 
         assert (welcome.path, "Hello," in welcome.text) == ("/", True)
         assert (refusal.status, "was used already" in refusal.text) == (400, True)
-        assert (await second.open(place.url)).path == "/sign-in"
-        assert (await first.open(place.url)).path == "/"
+        assert (await second.open(f"{place.url}/")).path == "/sign-in"
+        assert (await first.open(f"{place.url}/")).path == "/"
 
 
 async def test_a_token_made_beside_the_server_works_at_once(place: Place) -> None:
@@ -129,28 +133,40 @@ async def test_a_token_made_beside_the_server_works_at_once(place: Place) -> Non
             assert (await script.ask("{ viewer { id } }"))["viewer"]["id"] == viewer
 
 
-@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
-async def test_a_stop_ends_open_streams_within_the_grace(place: Place, sign: signal.Signals) -> None:
+async def test_a_stop_ends_open_streams_within_the_grace(place: Place) -> None:
     async with place.serving() as (program, link), place.owner(link) as owner:
-        await owner.connect("sandbox", "PERSONAL_ACCESS_TOKEN", fields=[{"name": "token", "value": await _personal_token(place)}])
-        async with _followed(place, owner, "socket") as socket, _followed(place, owner, "sse") as events:
-            began = asyncio.get_running_loop().time()
-            program.send(sign)
-            code = await program.ended(within=GRACE_SECONDS)
-            took = asyncio.get_running_loop().time() - began
-
-            assert took < GRACE_SECONDS
-            assert code in STOPPED_BY_US
-            assert "Traceback" not in program.log
-            assert "Aborted" not in program.log
+        connection = await owner.connect("sandbox", "PERSONAL_ACCESS_TOKEN", fields=[await _token_field(place)])
+        cursor = await owner.cursor(connection["id"])
+        async with (
+            following("gql", owner, place.folder, after=cursor) as socket,
+            following("graphql-sse", owner, place.folder, after=cursor) as events,
+        ):
+            await owner.rename(connection["id"], "Renamed")
             for follower in (socket, events):
-                await follower.ended()
-                assert len(follower.output.splitlines()) == 1
+                assert [event["type"] for event in await follower.first(1)] == ["RENAMED"]
+
+            assert await program.stop() < GRACE_SECONDS
+
+        assert await program.ended() in STOPPED_BY_US
+    assert _events(program.log)[-1]["message"].startswith("Finished server process")
+
+
+async def test_ctrl_c_ends_it_without_complaint(place: Place) -> None:
+    command, environment = (sys.executable, "-m", "api", "serve"), clean_environment(place.settings)
+    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE, cwd=PROJECT, env=environment)
+    assert process.stdout is not None
+    await asyncio.wait_for(process.stdout.readuntil(b"Ctrl+C\n"), 15)
+
+    process.send_signal(signal.SIGINT)
+    output, log = await asyncio.wait_for(process.communicate(), GRACE_SECONDS)
+
+    assert (process.returncode, output) == (0, b"")
+    assert _events(log.decode())[-1]["message"].startswith("Finished server process")
 
 
 async def test_a_second_start_keeps_the_key_and_the_data(place: Place) -> None:
     async with place.serving() as (_, link), place.owner(link) as owner:
-        await owner.connect("sandbox", "PERSONAL_ACCESS_TOKEN", fields=[{"name": "token", "value": await _personal_token(place)}])
+        await owner.connect("sandbox", "PERSONAL_ACCESS_TOKEN", fields=[await _token_field(place)])
         before = await owner.ask("{ viewer { id } connections { nodes { id name account } } }")
     key = place.key_file.read_bytes()
 
@@ -158,7 +174,8 @@ async def test_a_second_start_keeps_the_key_and_the_data(place: Place) -> None:
         assert program.output == GREETING.format(url=place.url, link=link)
         assert await again.ask("{ viewer { id } connections { nodes { id name account } } }") == before
         # That it works takes the secret of the first start, opened with the key.
-        assert (await again.verify(before["connections"]["nodes"][0]["id"]))["status"] == "CONNECTED"
+        verified = await again.do("verifyConnection", "ConnectionIdInput", VERIFIED, connectionId=before["connections"]["nodes"][0]["id"])
+        assert verified["connection"]["status"] == "CONNECTED"
         async with place.owner(link) as owner_again:
             assert (await owner_again.ask("{ viewer { id } }"))["viewer"]["id"] == before["viewer"]["id"]
     assert place.key_file.read_bytes() == key
@@ -166,19 +183,20 @@ async def test_a_second_start_keeps_the_key_and_the_data(place: Place) -> None:
 
 async def test_logs_are_one_json_object_a_line_without_secrets(place: Place) -> None:
     async with place.serving(PATCHBAY_LOG_LEVEL="DEBUG") as (program, link), place.owner(link) as owner, Browser.opened() as browser:
-        secrets = [link, owner.token, await _personal_token(place), place.key_file.read_text().strip().removeprefix("k1:")]
-        await owner.connect("sandbox", "PERSONAL_ACCESS_TOKEN", fields=[{"name": "token", "value": secrets[2]}])
+        field = await _token_field(place)
+        secrets = [link, owner.token, field["value"], place.key_file.read_text().strip().removeprefix("k1:")]
+        await owner.connect("sandbox", "PERSONAL_ACCESS_TOKEN", fields=[field])
         await browser.open(f"{place.url}/sign-in")
         await browser.submit(token=owner.token)
         authorization = await owner.connect("sandbox", "OAUTH2_AUTHORIZATION_CODE")
-        secrets.append((await browser.open(authorization["url"])).query["state"])
+        secrets.append(_parameter(await browser.open(authorization["url"]), "state"))
         page = await browser.submit(decision="allow", account="sam")
         assert "Sandbox is connected" in page.text, page.text
-        secrets.append(page.query["code"])
+        secrets.append(_parameter(page, "code"))
         assert (await browser.open(f"{place.url}/sign-in?link={'x' * 43}")).status == 400
         await program.stop()
 
-    events = [json.loads(line) for line in program.log.splitlines()]
+    events = _events(program.log)
     assert all(event.keys() >= {"time", "level", "logger", "message"} for event in events)
     assert {"key ring created", "sign-in refused"} <= {event["message"] for event in events}
     assert all(len(secret) > 20 for secret in secrets)
@@ -186,25 +204,16 @@ async def test_logs_are_one_json_object_a_line_without_secrets(place: Place) -> 
     assert [secret for secret in secrets[1:] if secret in program.output] == []
 
 
-@asynccontextmanager
-async def _followed(place: Place, owner: Api, protocol: str) -> AsyncIterator[Program]:
-    """A client of the stream of changes that has had the first one, so that its stream is open."""
-    command: dict[str, tuple[Any, ...]] = {
-        "socket": (sys.executable, HERE / "follow.py"),
-        "sse": ("node", HERE / "follow.mjs", "graphql-sse"),
-    }
-    first = (await owner.ask("{ connectionEvents: connections { nodes { events(first: 1) { nodes { cursor } } } } }"))["connectionEvents"]
-    assert first["nodes"], first
-    async with running(*command[protocol], owner.url, owner.token, "", words=place.folder / protocol) as program:
-        await program.says(r"CREATED")
-        yield program
+async def _token_field(place: Place) -> dict[str, str]:
+    """A personal token, as the sandbox's page shows them."""
+    found = re.search(r'<code class="token">([^<]+)</code>', (await place.get("/sandbox/")).text)
+    assert found is not None
+    return {"name": "token", "value": found[1]}
 
 
-async def _personal_token(place: Place) -> str:
-    """A token of one's own, as the sandbox's page shows them."""
+def _parameter(page: Page, name: str) -> str:
+    return parse_qs(urlsplit(page.url).query)[name][0]
 
-    async def look() -> str | None:
-        found = re.search(r'<code class="token">([^<]+)</code>', (await place.get("/sandbox/")).text)
-        return found[1] if found else None
 
-    return await until(look)
+def _events(log: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.splitlines()]
