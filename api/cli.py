@@ -3,13 +3,11 @@
 import asyncio
 import getpass
 import os
-import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -17,43 +15,18 @@ import click
 
 import models
 from api.clock import utc_now
-from api.errors import KeyTrouble, PatchbayError, StartRefused
+from api.connector_commands import connectors
+from api.errors import KeyTrouble, StartRefused
 from api.logs import configure_logging
 from api.patchbay import Patchbay, key_file, load_catalog, master_keys, open_patchbay
+from api.refusing import refusing
 from api.serving import listening, serve_until_stopped
 from api.settings import Settings
 from api.vault.keys import create_key_file, generate_key_text
 from models import fold
-from models.database import CorruptDatabase, DatabaseUrl, InvalidDatabaseUrl, MigrationBroke, migrate, pending_migrations
+from models.database import DatabaseUrl, migrate, pending_migrations
 
-# sysexits.h: EX_CONFIG, something was found in an unconfigured or misconfigured state.
-_REFUSED = 78
 _MIGRATE = "Run `patchbay migrate`."
-
-Parameters = ParamSpec("Parameters")
-
-
-def _refusing(command: Callable[Parameters, None]) -> Callable[Parameters, None]:
-    """Tell an expected failure in its own words, and end with the exit code that says which kind it is."""
-
-    @wraps(command)
-    def wrapper(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except (StartRefused, CorruptDatabase, InvalidDatabaseUrl, MigrationBroke) as error:
-            _complain(error)
-            sys.exit(_REFUSED)
-        except PatchbayError as error:
-            _complain(error)
-            sys.exit(1)
-
-    return wrapper
-
-
-def _complain(error: Exception) -> None:
-    click.echo(str(error), err=True)
-    if isinstance(error, PatchbayError) and error.remedy:
-        click.echo(error.remedy, err=True)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -61,8 +34,11 @@ def main() -> None:
     """Patchbay keeps people's connections to other companies' services alive."""
 
 
+main.add_command(connectors)
+
+
 @main.command()
-@_refusing
+@refusing
 def serve() -> None:
     """Migrate the database and serve, until stopped."""
     settings = _settings()
@@ -76,7 +52,7 @@ def serve() -> None:
 
 
 @main.command(name="migrate")
-@_refusing
+@refusing
 def migrate_command() -> None:
     """Bring the database to the form that this version needs."""
     settings = _settings()
@@ -94,7 +70,7 @@ def users() -> None:
 @click.option("--name", required=True, help="How others see them.")
 @click.option("--email", help="Their email address.")
 @click.option("--administrator", is_flag=True, help="May do everything but use others' personal workspaces.")
-@_refusing
+@refusing
 def create_user(name: str, email: str | None, administrator: bool) -> None:
     """Create a user with a personal workspace; print the user's id and a sign-in link."""
 
@@ -115,7 +91,7 @@ def tokens() -> None:
 @click.option("--user", required=True, help="The user's id or email address.")
 @click.option("--name", required=True, help="What the token is for.")
 @click.option("--days", type=click.IntRange(1, 3650), help="How long it lasts. Without it the token does not end.")
-@_refusing
+@refusing
 def create_token(user: str, name: str, days: int | None) -> None:
     """Create an API token and print it; it is shown this once."""
 
@@ -135,7 +111,7 @@ def keys() -> None:
 @keys.command()
 @click.option("--id", "key_id", default="k1", show_default=True, help="The key's name, to tell it from later ones.")
 @click.option("--file", "path", type=click.Path(path_type=Path), help="Write it to this new file with mode 0600; else it is printed.")
-@_refusing
+@refusing
 def generate(key_id: str, path: Path | None) -> None:
     """Make a new master key."""
     if path is None:

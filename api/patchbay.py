@@ -4,7 +4,7 @@ import os
 import random
 import secrets
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,11 +31,11 @@ from api.events.feed import EventFeed
 from api.events.log import EventLog
 from api.events.wakeup import Wakeup
 from api.oauth.client import OAuthClient
-from api.oauth.egress import EgressGuard
-from api.oauth.http import OutboundClient
 from api.organization.apps import OAuthApps
 from api.organization.folders import Folders
 from api.organization.people import People
+from api.outbound.egress import EgressGuard
+from api.outbound.http import OutboundClient
 from api.settings import Settings
 from api.vault.keys import MasterKeys
 from api.vault.opening import open_vault
@@ -65,10 +65,16 @@ class Patchbay:
 
 @asynccontextmanager
 async def open_patchbay(
-    settings: Settings, *, clock: Clock = utc_now, chance: random.Random | None = None, refreshes: bool = True
+    settings: Settings,
+    *,
+    clock: Clock = utc_now,
+    chance: random.Random | None = None,
+    refreshes: bool = True,
+    outbound: Callable[[EgressGuard], OutboundClient] | None = None,
 ) -> AsyncIterator[Patchbay]:
     """Open everything, in order; close it in reverse. `refreshes` is off for commands that only look or set up.
 
+    `outbound` makes another client for calls to the outside than the usual one.
     Raises StartRefused where keys or connector files are not right, before anything is written.
     """
     async with AsyncExitStack() as stack:
@@ -77,7 +83,8 @@ async def open_patchbay(
         database = await stack.enter_async_context(open_database(settings.database_url.reveal()))
         vault = await open_vault(keys, clock)
         guard = EgressGuard(_private_hosts(settings))
-        http = await stack.enter_async_context(OutboundClient(guard, ca_file=settings.egress_ca_file))
+        client = outbound(guard) if outbound is not None else OutboundClient(guard, ca_file=settings.egress_ca_file)
+        http = await stack.enter_async_context(client)
         patchbay = _assemble(settings, clock, chance or random.Random(), database, vault, catalog, http)
         if refreshes:
             await stack.enter_async_context(patchbay.feed.running())

@@ -30,6 +30,7 @@ class Authorization(Row):
     folder: fields.ForeignKeyRelation[Folder] = fields.ForeignKeyField("patchbay.Folder", related_name="authorizations")
     connector_key = fields.CharField(max_length=64)
     authentication_type = WordField(AuthenticationType, max_length=32)
+    option_key = fields.CharField(max_length=64, null=True)
     oauth_app: fields.ForeignKeyNullableRelation[OAuthApp] = fields.ForeignKeyField(
         "patchbay.OAuthApp", related_name="authorizations", null=True, on_delete=fields.RESTRICT
     )

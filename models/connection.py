@@ -42,6 +42,8 @@ class Connection(Row):
     name_key = fields.CharField(max_length=240)
     owner: fields.ForeignKeyRelation[User] = fields.ForeignKeyField("patchbay.User", related_name="connections", on_delete=fields.RESTRICT)
     authentication_type = WordField(AuthenticationType, max_length=32)
+    # Which option of the connector, where it has several of that type; null: the first.
+    option_key = fields.CharField(max_length=64, null=True)
     oauth_app: fields.ForeignKeyNullableRelation[OAuthApp] = fields.ForeignKeyField(
         "patchbay.OAuthApp", related_name="connections", null=True, on_delete=fields.RESTRICT
     )

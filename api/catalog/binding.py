@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from api.catalog.connector import Field, Template
+from api.catalog.connector import Field
+from api.catalog.template import Template
 
 _PLACEHOLDER = r"\{[a-z][a-z0-9_]*\}"
 _WHOLE = re.compile(rf"(?P<name>{_PLACEHOLDER})(?P<rest>(?:[/?{{][!-~]*)?)", re.ASCII)
@@ -33,16 +34,23 @@ class Binding:
     def with_fields(self, fields: Mapping[str, Field]) -> "Binding":
         return replace(self, fields={**self.fields, **fields})
 
+    @property
+    def has_secrets(self) -> bool:
+        return any(field.secret for field in self.fields.values())
+
     def before_captures(self) -> "Binding":
         """The binding while only what was asked for is known."""
         return self.after_capturing(())
 
     def after_capturing(self, captured: Iterable[str]) -> "Binding":
-        """The binding once these values are known, and no other that nobody is asked for."""
+        """The binding once these values are known, and no other that somebody else than the person gives."""
         known = set(captured)
-        return replace(self, fields={name: field for name, field in self.fields.items() if field.asked or name in known})
+        return replace(
+            self,
+            fields={name: field for name, field in self.fields.items() if field.asked or field.derivation is not None or name in known},
+        )
 
-    def problems(self, template: Template, *, other_braces: bool = False) -> Iterator[str]:
+    def problems(self, template: Template, *, other_braces: bool = False, may_be_empty: bool = False) -> Iterator[str]:
         if not other_braces and set("{}") & set(re.sub(_PLACEHOLDER, "", template.text)):
             yield "has a brace that belongs to no placeholder"
         for name in sorted(template.names):
@@ -50,7 +58,7 @@ class Binding:
             if field is None:
                 if name not in self.constants | self.names:
                     yield f"nothing gives {{{name}}} a value here"
-            elif field.asked and not field.required and field.default is None:
+            elif not may_be_empty and field.asked and not field.required and field.default is None:
                 yield f"{{{name}}} may be left empty: it needs a default"
 
     def url_problems(self, template: Template, *, gets_app_secret: bool = False) -> Iterator[str]:

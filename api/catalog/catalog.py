@@ -2,12 +2,16 @@
 
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Self
 
 from api.catalog.connector import Connector, ConnectorStage
+from api.catalog.kept import kept
 from api.catalog.reading import read_connector
+from api.catalog.search import found, said_of
 from api.catalog.table import Mistake, Mistakes, Table
 from api.errors import NotFound, StartRefused
 from models import AuthenticationType
@@ -36,21 +40,23 @@ class Catalog:
 
         Raises CatalogMistakes with all mistakes of all files.
         """
-        constants = constants or {}
-        connectors: list[Connector] = []
+        given = constants or {}
         mistakes = [Mistake(str(folder), "", "is not a folder") for folder in folders if not folder.is_dir()]
         files: dict[str, Path] = {}
-        for file in _files(folders):
-            found = Mistakes(file.name)
-            if (other := files.setdefault(file.stem, file)) is not file:
-                found.add("", f"the key “{file.stem}” is taken by {other}")
-            connector, requires = _read(file, found, constants)
-            mistakes += found
-            if connector is not None and requires <= constants.keys():
-                connectors.append(connector)
+        readings: list[Reading] = []
+        for folder in folders:
+            readings += kept(folder, partial(_read_folder, folder)) if folder == CONNECTORS else _read_folder(folder)
+        for reading in readings:
+            if (other := files.setdefault(reading.file.stem, reading.file)) is not reading.file:
+                mistakes.append(Mistake(reading.file.name, "", f"the key “{reading.file.stem}” is taken by {other}"))
+            mistakes += reading.mistakes
         if mistakes:
             raise CatalogMistakes(mistakes)
-        return cls(connectors)
+        return cls(reading.offered(given) for reading in readings if reading.requires <= given.keys())
+
+    @cached_property
+    def _said(self) -> dict[str, str]:
+        return {connector.key: said_of(connector) for connector in self.all}
 
     def get(self, key: str) -> Connector:
         """Raises NotFound."""
@@ -69,35 +75,47 @@ class Catalog:
         stage: ConnectorStage | None = None,
         authentication_type: AuthenticationType | None = None,
     ) -> tuple[Connector, ...]:
-        """The connectors that are all of this, ordered by name. `text` is looked for in key, name and vendor, whatever the case."""
+        """The connectors that are all of this, ordered by name."""
+        meant = None if text is None else found(text, self._said)
         return tuple(
             connector
             for connector in self.all
-            if (text is None or _mentions(connector, text.strip().casefold()))
+            if (meant is None or connector.key in meant)
             and category in (None, connector.category)
             and stage in (None, connector.stage)
             and (authentication_type is None or connector.find_option(authentication_type) is not None)
         )
 
 
-def _files(folders: Iterable[Path]) -> Iterator[Path]:
-    for folder in folders:
-        yield from sorted(folder.glob("*.toml"))
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one file says; a connector where it is TOML at all."""
+
+    file: Path
+    connector: Connector | None
+    requires: frozenset[str]
+    mistakes: tuple[Mistake, ...]
+
+    def offered(self, constants: Mapping[str, str]) -> Connector:
+        """The connector with the constants of this installation. Only for files without mistakes."""
+        assert self.connector is not None
+        return replace(self.connector, constants={name: constants[name] for name in self.requires})
 
 
-def _read(file: Path, mistakes: Mistakes, constants: Mapping[str, str]) -> tuple[Connector | None, set[str]]:
+def read_file(file: Path) -> Reading:
+    """Read a connector file and check it. Raises OSError where it cannot be read."""
+    mistakes = Mistakes(file.name)
     if _KEY.fullmatch(file.stem) is None:
         mistakes.add("", "the name of the file is the connector's key: lower case, digits and hyphens, up to 64")
     try:
-        data = tomllib.loads(file.read_text(encoding="utf-8"))
+        root = Table(tomllib.loads(file.read_text(encoding="utf-8")), mistakes)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         mistakes.add("", f"is not TOML: {error}")
-        return None, set()
-    root = Table(data, mistakes)
-    connector = read_connector(file.stem, root, constants)
+        return Reading(file, None, frozenset(), tuple(mistakes))
+    connector = read_connector(file.stem, root)
     root.complain_about_the_rest()
-    return connector, set(root.texts("requires"))
+    return Reading(file, connector, frozenset(root.texts("requires")), tuple(mistakes))
 
 
-def _mentions(connector: Connector, text: str) -> bool:
-    return any(text in name.casefold() for name in (connector.key, connector.name, connector.vendor or ""))
+def _read_folder(folder: Path) -> list[Reading]:
+    return [read_file(file) for file in sorted(folder.glob("*.toml"))]

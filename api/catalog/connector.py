@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 
+from api.catalog.grant import Discovery, Grant
+from api.catalog.template import Template
+from api.catalog.using import Basic, Login, Placement, Proof, Signature, Verification
 from models import AuthenticationType
 
 # How long until a static credential is proven again, where the connector says nothing else.
 VERIFY_EVERY = timedelta(hours=6)
-
-_PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 
 
 class ConnectorStage(StrEnum):
@@ -20,19 +21,27 @@ class ConnectorStage(StrEnum):
     LEGACY = "LEGACY"
 
 
+class Case(StrEnum):
+    LOWER = "lower"
+    UPPER = "upper"
+
+
 @dataclass(frozen=True, slots=True)
-class Template:
-    """A text with `{names}` in it, such as `https://{subdomain}.zendesk.com/api/v2`."""
+class Derivation:
+    """How a value follows from another one that was typed, step by step in the order of these members."""
 
-    text: str
-
-    @property
-    def names(self) -> frozenset[str]:
-        return frozenset(_PLACEHOLDER.findall(self.text))
-
-    def render(self, values: Mapping[str, str]) -> str:
-        """Fill every name in. Raises KeyError for one that has no value."""
-        return _PLACEHOLDER.sub(lambda match: values[match[1]], self.text)
+    source: str
+    # Dotted path, where the source is JSON.
+    path: str | None = None
+    # The value is the one group of this pattern, where the pattern matches all of the source.
+    match: str | None = None
+    # Of a private key in PEM: the SHA-256 of its public key (SubjectPublicKeyInfo, RFC 5280 section 4.1), in base64.
+    fingerprint: bool = False
+    # The field with the passphrase of that key.
+    passphrase: str | None = None
+    # Each text, and what stands in its place.
+    replace: Mapping[str, str] = field(default_factory=dict)
+    case: Case | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +57,9 @@ class Field:
     pattern: str | None = None
     help: str | None = None
     options: tuple[str, ...] | None = None
-    # False: never asked for; it comes from the callback, the token answer or a discovery, and the pattern guards it.
+    # False: never asked for; it is derived, or comes from the callback, the token answer or a discovery, and the pattern guards it.
     asked: bool = True
+    derivation: Derivation | None = None
 
     def problem(self, value: str) -> str | None:
         """What is wrong with a value, or None. Never repeats the value."""
@@ -62,166 +72,47 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
+    """A scope as the provider calls it; `name` may hold `{names}` of site fields."""
+
     name: str
     mandatory: bool = False
     default: bool = False
     description: str | None = None
-
-
-class Proof(StrEnum):
-    """What shows that a credential works: a request made with it, or that the provider gave a token for it at all."""
-
-    REQUEST = "request"
-    TOKEN_EXCHANGE = "token-exchange"
-
-
-class PlacementLocation(StrEnum):
-    HEADER = "header"
-    QUERY = "query"
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """Where a credential goes in a call to the provider. `name` and `value` may name the option's fields and `access_token`."""
-
-    location: PlacementLocation
-    name: str
-    value: Template
-
-    def render(self, values: Mapping[str, str]) -> tuple[str, str]:
-        """The header or query parameter, as name and value. Raises KeyError for a placeholder that has no value."""
-        return Template(self.name).render(values), self.value.render(values)
-
-
-@dataclass(frozen=True, slots=True)
-class Basic:
-    """HTTP Basic (RFC 7617), composed of fields."""
-
-    username: Template
-    password: Template
-
-
-@dataclass(frozen=True, slots=True)
-class Expectation:
-    """What the JSON body of a proof must hold at the dotted path `path`: `equals` (as JSON text would compare), or anything but null."""
-
-    path: str
-    equals: str | int | bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """The cheapest request that only a working credential answers well."""
-
-    url: Template
-    method: str = "GET"
-    headers: Mapping[str, Template] = field(default_factory=dict)
-    # Sent as it is; with a content type among the headers.
-    body: Template | None = None
-    statuses: tuple[int, ...] = (200,)
-    expect: tuple[Expectation, ...] = ()
-    # Where the answer names the account: dotted path into the JSON body; None: it does not.
-    account: str | None = None
-    # Statuses that mean "this credential is no good"; all others are the provider's trouble.
-    rejected: tuple[int, ...] = (401, 403)
-
-
-class Pkce(StrEnum):
-    REQUIRED = "required"
-    SUPPORTED = "supported"
-    UNSUPPORTED = "unsupported"
-
-
-@dataclass(frozen=True, slots=True)
-class Revocation:
-    """How a grant is ended at the provider.
-
-    Values may name `token` (the refresh token, or the access token where there is none), `access_token`, `refresh_token`,
-    `client_id`, `client_secret`, `account`, fields and captures. A parameter whose names have no value is left out.
-    """
-
-    url: Template
-    method: str = "POST"
-    # How the client proves itself there; None: it does not.
-    client_authentication: str | None = None
-    body_format: str = "form"
-    parameters: Mapping[str, Template] = field(default_factory=dict)
-    headers: Mapping[str, Template] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Refresh:
-    """What is known of renewing: all of it the vendor's documented behaviour."""
-
-    supported: bool = True
-    # None: unknown, so whatever comes back is kept.
-    rotates: bool | None = None
-    url: Template | None = None
-    client_authentication: str | None = None
-    parameters: Mapping[str, Template] = field(default_factory=dict)
-    # For how long the provider still takes the token before the last one.
-    reuse_window: timedelta | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Discovery:
-    """A request after the grant that finds the account's host or id in one entry of a list: the one whose `choose_by` a field names."""
-
-    url: Template
-    # Dotted path to the list; empty: the body is the list.
-    entries: str = ""
-    # Site field that says which entry is meant where several come back, and the member of the entry that it equals.
-    choose_field: str | None = None
-    choose_by: str | None = None
-    # Value name → dotted path in the entry; each declared as a field that is not asked for.
-    capture: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class OAuth2:
-    """The OAuth 2.0 side of an authentication option, as the file says it: templates not filled in."""
-
-    token_url: Template
-    authorize_url: Template | None = None
-    issuer: Template | None = None
-    sends_issuer: bool = False
-    client_authentication: str = "client_secret_basic"
-    pkce: Pkce = Pkce.SUPPORTED
-    scope_parameter: str | None = "scope"
-    scope_separator: str = " "
-    granted_scope_separator: str | None = None
-    body_format: str = "form"
-    authorize_parameters: Mapping[str, Template] = field(default_factory=dict)
-    token_parameters: Mapping[str, Template] = field(default_factory=dict)
-    token_headers: Mapping[str, str] = field(default_factory=dict)
-    # Overrides of TokenPaths, by name.
-    token_paths: Mapping[str, str] = field(default_factory=dict)
-    accepts_form_answer: bool = False
-    token_types: tuple[str, ...] = ("bearer",)
-    default_lifetime: timedelta | None = None
-    refresh_lifetime: timedelta | None = None
-    refresh: Refresh = Refresh()
-    revocation: Revocation | None = None
-    # What to keep of the callback's query and of the token answer: value name → parameter, or dotted path.
-    # A kept value is checked against the pattern of the site field of its name, so an undeclared name is a mistake of the file.
-    callback_capture: Mapping[str, str] = field(default_factory=dict)
-    token_capture: Mapping[str, str] = field(default_factory=dict)
-    discovery: Discovery | None = None
+    # The parameter of the authorization request that it is sent in; None: that of all others.
+    parameter: str | None = None
+    # Whether the token answer names it once it is granted.
+    answered: bool = True
+    # The names under which the token answer lists it, besides its own.
+    answered_as: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One way to authenticate. Consent with the operator's app and with an app of one's own are the same option."""
+    """One way to authenticate. Consent with the operator's app and with an app of one's own are the same option.
 
+    `key` tells options of one type apart: it is the name of its table in the file.
+    """
+
+    key: str
     type: AuthenticationType
     label: str
     fields: tuple[Field, ...] = ()
     scopes: tuple[Scope, ...] = ()
-    oauth2: OAuth2 | None = None
+    grant: Grant | None = None
+    discovery: Discovery | None = None
     placements: tuple[Placement, ...] = ()
     basic: Basic | None = None
+    signature: Signature | None = None
+    login: Login | None = None
+    # Sent with every call, besides those of the connector.
+    headers: Mapping[str, Template] = field(default_factory=dict)
     base_url: Template | None = None
-    verification: Verification | None = None
+    # Tried in turn until the provider takes one: the first alone is the rule.
+    verifications: tuple[Verification, ...] = ()
+    # Names the account where no answer does.
+    account: Template | None = None
+    # On its way out at the vendor.
+    legacy: bool = False
     # Whether a person may bring an app of their own; only for OAUTH2_AUTHORIZATION_CODE.
     bring_your_own_app: bool = True
     # How long until a static credential is proven again.
@@ -229,7 +120,7 @@ class Option:
     # Whether the operator's registered app may be used; only for OAUTH2_AUTHORIZATION_CODE. Never where a person may
     # choose the host of the token endpoint, because that host is sent the app's secret.
     operator_app: bool = True
-    # TOKEN_EXCHANGE: there is no `verification`, since no request is one that every good credential may make.
+    # Unless it is REQUEST, there are no `verifications`.
     proof: Proof = Proof.REQUEST
 
     @property
@@ -247,6 +138,19 @@ class Option:
     @property
     def default_scopes(self) -> tuple[str, ...]:
         return tuple(scope.name for scope in self.scopes if scope.mandatory or scope.default)
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether a new token can be had from what was typed, without a person."""
+        return self.grant is not None and not self.type.needs_consent
+
+
+class Evidence(StrEnum):
+    """What a connector rests on. Single facts that are unsure are named one by one besides."""
+
+    VENDOR_DOCUMENTED = "vendor-documented"
+    # Pieced together from other clients and descriptions: nobody should mistake it for a fact.
+    UNCONFIRMED = "unconfirmed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,17 +179,15 @@ class Connector:
     headers: Mapping[str, Template] = field(default_factory=dict)
     # Values that the installation gives, such as `sandbox_url` for the sandbox.
     constants: Mapping[str, str] = field(default_factory=dict)
+    evidence: Evidence = Evidence.VENDOR_DOCUMENTED
     unconfirmed: tuple[Unconfirmed, ...] = ()
 
-    def find_option(self, type: AuthenticationType) -> Option | None:
-        """The option for a type; one's own app is found under the option for consent, where it is allowed."""
-        return next((option for option in self.options if type in option.types), None)
+    def find_option(self, type: AuthenticationType, key: str | None = None) -> Option | None:
+        """The option for a type, the first or the one with this key; one's own app is found under the option for consent."""
+        return next((option for option in self.options if type in option.types and key in (None, option.key)), None)
 
     def fields_for(self, option: Option) -> tuple[Field, ...]:
         return self.fields + option.fields
-
-    def verification_for(self, option: Option) -> Verification | None:
-        return option.verification
 
     def base_url_for(self, option: Option) -> Template:
         return option.base_url or self.base_url

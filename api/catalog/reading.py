@@ -1,66 +1,84 @@
 """A connector file, read into the frozen types.
 
-- `name`, `vendor`, `category`, `stage`, `documentation`, `base_url`, `headers`: who it is, and where its API is
+- `name`, `vendor`, `category`, `stage`, `evidence`, `documentation`, `base_url`, `headers`: who it is, and where its API is
 - `requires`: constants without which the connector is not offered here
 - `unconfirmed`: facts that nobody has seen confirmed yet, by key
 - `fields`: what every option asks for, by name
 - `verify`: the request that proves a credential; every option may have one of its own
-- `consent`, `client_credentials`, `personal_access_token`, `api_key`, `basic`: the ways to authenticate, the best first
+- `consent`, `client_credentials`, `password`, `assertion`, `personal_access_token`, `api_key`, `basic`, `aws_access_key`, `custom`:
+  the ways to authenticate, the best first; a further one of the same kind stands below `more`, by a name of its own, with its `kind`
 
 What goes where: `path` of a proof stands below the base URL, `send` says where a credential goes in a call, and `{names}` are
 filled in with fields, captured values and required constants.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 
 from api.catalog.binding import Binding
 from api.catalog.connector import (
     VERIFY_EVERY,
-    Basic,
+    Case,
     Connector,
     ConnectorStage,
-    Expectation,
+    Derivation,
+    Evidence,
     Field,
-    OAuth2,
     Option,
-    Placement,
-    PlacementLocation,
-    Proof,
     Scope,
-    Template,
     Unconfirmed,
-    Verification,
 )
-from api.catalog.reading_oauth import read_oauth2
-from api.catalog.table import Table, words
+from api.catalog.grant import Discovery, Grant
+from api.catalog.reading_grant import read_discovery, read_grant
+from api.catalog.reading_using import read_login, read_sending, read_verifications
+from api.catalog.table import Table
+from api.catalog.template import Template
 from api.catalog.templates import read_template, read_templates, read_url
+from api.catalog.using import Proof
 from models import AuthenticationType
 
-OPTIONS = {
+KINDS = {
     "consent": AuthenticationType.OAUTH2_AUTHORIZATION_CODE,
     "client_credentials": AuthenticationType.OAUTH2_CLIENT_CREDENTIALS,
+    "password": AuthenticationType.OAUTH2_PASSWORD,
+    "assertion": AuthenticationType.OAUTH2_JWT_BEARER,
     "personal_access_token": AuthenticationType.PERSONAL_ACCESS_TOKEN,
     "api_key": AuthenticationType.API_KEY,
     "basic": AuthenticationType.BASIC,
+    "aws_access_key": AuthenticationType.AWS_ACCESS_KEY,
+    "custom": AuthenticationType.CUSTOM,
 }
-OAUTH = (AuthenticationType.OAUTH2_AUTHORIZATION_CODE, AuthenticationType.OAUTH2_CLIENT_CREDENTIALS)
+_ALWAYS_GRANTED = frozenset(
+    {
+        AuthenticationType.OAUTH2_AUTHORIZATION_CODE,
+        AuthenticationType.OAUTH2_CLIENT_CREDENTIALS,
+        AuthenticationType.OAUTH2_PASSWORD,
+        AuthenticationType.OAUTH2_JWT_BEARER,
+    }
+)
+# What the protocol asks a person for in any case, besides the fields of the file: by name, where the file has no words of its own.
+_ASKED_BY_TYPE = {
+    AuthenticationType.OAUTH2_CLIENT_CREDENTIALS: ("client_id", "client_secret"),
+    AuthenticationType.OAUTH2_PASSWORD: ("client_id", "client_secret", "username", "password"),
+}
+_USUAL_FIELDS = {
+    "client_id": Field("client_id", "Client ID"),
+    "client_secret": Field("client_secret", "Client secret", secret=True),
+    "username": Field("username", "User name"),
+    "password": Field("password", "Password", secret=True),
+}
 
 _STAGES = {"generally-available": ConnectorStage.GENERALLY_AVAILABLE, "preview": ConnectorStage.PREVIEW, "legacy": ConnectorStage.LEGACY}
 _PROOFS = {proof.value: proof for proof in Proof}
-_METHODS = words("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
-_APPS = words("operator", "own")
+_EVIDENCE = {evidence.value: evidence for evidence in Evidence}
+_CASES = {case.value: case for case in Case}
+_APPS = ("operator", "own")
 
 # Names that the engine gives values to itself.
-_RESERVED_FIELDS = {"access_token", "refresh_token", "client_id", "client_secret", "account"}
-
-_CLIENT_FIELDS = {
-    "client_id": Field("client_id", "Client ID"),
-    "client_secret": Field("client_secret", "Client secret", secret=True),
-}
+_RESERVED_FIELDS = {"access_token", "refresh_token", "client_id", "client_secret", "account", "redirect_uri"}
 
 
-def read_connector(key: str, root: Table, constants: Mapping[str, str]) -> Connector:
+def read_connector(key: str, root: Table) -> Connector:
     """The connector that the file describes; worth something only where it made no mistake."""
     requires = root.texts("requires")
     binding = Binding({}, frozenset(requires)).with_fields(_fields(root, _RESERVED_FIELDS | {"token"}))
@@ -71,49 +89,74 @@ def read_connector(key: str, root: Table, constants: Mapping[str, str]) -> Conne
         category=_slug(root, "category"),
         stage=root.choice("stage", _STAGES, "generally-available"),
         documentation_url=_documentation(root),
-        base_url=Template(root.text("base_url")),
+        # Where no option speaks HTTP there is none.
+        base_url=Template(root.find_text("base_url") or ""),
         headers={name: Template(text) for name, text in root.mapping("headers").items()},
         fields=tuple(binding.fields.values()),
-        options=tuple(_option(root, name, binding) for name in root if name in OPTIONS),
-        constants={name: constants[name] for name in requires if name in constants},
+        options=tuple(_option(root, key, table, kind, binding) for key, table, kind in _option_tables(root)),
+        evidence=root.choice("evidence", _EVIDENCE, Evidence.VENDOR_DOCUMENTED.value),
         unconfirmed=_unconfirmed(root),
     )
     if not connector.options:
-        root.complain("", "offers no way to authenticate: it needs one of " + ", ".join(OPTIONS))
+        root.complain("", "offers no way to authenticate: it needs one of " + ", ".join(KINDS))
     _complain_about_unused_captures(root, connector)
-    for name in OPTIONS:
-        root.find_table(name)
-    root.find_table("verify")
+    for name in (*KINDS, "verify", "verify_also"):
+        root.find_any(name)
     return connector
 
 
-def _option(root: Table, name: str, binding: Binding) -> Option:
-    table, type = root.table(name), OPTIONS[name]
+def _option_tables(root: Table) -> Iterator[tuple[str, Table, AuthenticationType]]:
+    """Every option of the file, by its key."""
+    for name in root:
+        if name in KINDS:
+            yield name, root.table(name), KINDS[name]
+    more = root.table("more")
+    for name in more:
+        if re.fullmatch(r"[a-z][a-z0-9_]{0,62}", name) is None or name in KINDS:
+            more.complain(name, "an option has a name of its own, in lower case, with digits and underscores")
+        yield name, more.table(name), more.table(name).choice("kind", KINDS, "api_key")
+
+
+def _option(root: Table, key: str, table: Table, type: AuthenticationType, binding: Binding) -> Option:
     own = _option_fields(table, type, binding)
     binding = binding.with_fields(own)
     operator_app, own_app = _apps(table, type)
-    oauth2 = None
-    usable = binding.before_captures()
-    if type in OAUTH:
-        oauth2 = read_oauth2(table, type, binding, operator_app)
-        captured = {*oauth2.callback_capture, *oauth2.token_capture, *(oauth2.discovery.capture if oauth2.discovery else ())}
-        usable = binding.after_capturing(captured)
+    grant = None
+    # A token that is got by what somebody typed, whatever that is called.
+    if type in _ALWAYS_GRANTED or "token_url" in table or "assertion" in table:
+        grant = read_grant(table, type, binding, operator_app)
+    usable = binding.after_capturing({*grant.callback_capture, *grant.token_capture} if grant else ())
+    usable = usable.plus("access_token") if grant else usable
+    discovery = read_discovery(found, binding, usable) if (found := table.find_table("discovery")) is not None else None
+    if discovery is not None:
+        captured = {*discovery.capture, *(name for name in usable.fields if not usable.fields[name].asked)}
+        usable = binding.after_capturing(captured).plus(*usable.names)
     proof = table.choice("proof", _PROOFS, Proof.REQUEST.value)
-    placements, basic = _send(table, usable.plus("access_token") if oauth2 else usable, oauth2 is not None)
-    base_url = read_url(table if "base_url" in table else root, "base_url", usable)
-    for header in root.mapping("headers"):
-        read_template(root.table("headers"), header, usable)
+    if proof is Proof.TOKEN_EXCHANGE and (grant is None or grant.token_url is None):
+        table.complain("proof", "there is no token exchange here")
+    sending = read_sending(table, usable, has_token=grant is not None, proof=proof)
+    base_url = Template("")
+    if "base_url" in table or "base_url" in root or proof is Proof.REQUEST:
+        base_url = read_url(table if "base_url" in table else root, "base_url", usable)
+    read_templates(root, "headers", usable)
     return Option(
+        key=key,
         type=type,
         label=table.text("label"),
         fields=tuple(own.values()),
-        scopes=_scopes(table, oauth2),
-        oauth2=oauth2,
-        placements=placements,
-        basic=basic,
+        scopes=_scopes(table, grant, binding),
+        grant=grant,
+        discovery=discovery,
+        placements=sending.placements,
+        basic=sending.basic,
+        signature=sending.signature,
+        login=read_login(table.table("login"), usable) if proof is Proof.LOGIN else None,
+        headers=read_templates(table, "headers", usable),
         base_url=base_url if "base_url" in table else None,
         proof=proof,
-        verification=_proof(root, table, proof, base_url, usable, oauth2 is not None),
+        verifications=read_verifications(root, table, proof, base_url, usable),
+        account=read_template(table, "account", usable) if "account" in table else None,
+        legacy=table.flag("legacy", False),
         bring_your_own_app=own_app,
         operator_app=operator_app,
         verify_every=table.find_duration("verify_every") or VERIFY_EVERY,
@@ -144,51 +187,87 @@ def _field(table: Table, name: str) -> Field:
         pattern=_pattern(table),
         help=table.find_text("help"),
         options=table.texts("options") or None,
-        asked=table.flag("asked", True),
+        asked=table.flag("asked", "derive" not in table),
+        derivation=_derivation(table),
     )
+    if field.derivation is not None and field.asked:
+        table.complain("asked", "what is derived is asked of nobody")
     for key, value in (("default", field.default), ("example", field.example)):
         # An empty text in the form is no value: it is never held against the pattern.
         if value and field.problem(value):
             table.complain(key, "is not a value that the field takes")
     if field.secret and field.default is not None:
         table.complain("default", "a secret has no default")
-    if not field.asked and field.pattern is None and field.options is None:
+    if not field.asked and not field.secret and field.pattern is None and field.options is None:
         table.complain("asked", "a value that nobody is asked for needs a pattern or options")
     return field
 
 
-def _pattern(table: Table) -> str | None:
-    pattern = table.find_text("pattern")
+def _pattern(table: Table, key: str = "pattern") -> str | None:
+    pattern = table.find_text(key)
     try:
         re.compile(pattern or "", re.ASCII)
     except re.error as error:
-        table.complain("pattern", f"is not a regular expression: {error}")
+        table.complain(key, f"is not a regular expression: {error}")
         return None
     return pattern
 
 
+def _derivation(table: Table) -> Derivation | None:
+    found = table.find_table("derive")
+    if found is None:
+        return None
+    match = _pattern(found, "match")
+    if match is not None and re.compile(match).groups != 1:
+        found.complain("match", "has one group, which is the value")
+    return Derivation(
+        source=found.text("from"),
+        path=found.find_text("path"),
+        match=match,
+        fingerprint=found.flag("fingerprint", False),
+        passphrase=found.find_text("passphrase"),
+        replace=found.mapping("replace"),
+        case=found.find_choice("case", _CASES),
+    )
+
+
 def _option_fields(table: Table, type: AuthenticationType, binding: Binding) -> dict[str, Field]:
-    if type is not AuthenticationType.OAUTH2_CLIENT_CREDENTIALS:
-        own = _fields(table, _RESERVED_FIELDS | ({"token"} if type in OAUTH else set()))
-    else:
-        # Asked for in any case, first, and by the vendor's words where the file has them.
-        own = _CLIENT_FIELDS | _fields(table, _RESERVED_FIELDS - _CLIENT_FIELDS.keys() | {"token"})
+    # Asked for in any case, first, and by the vendor's words where the file has them.
+    usual = {name: _USUAL_FIELDS[name] for name in _ASKED_BY_TYPE.get(type, ())}
+    if type is AuthenticationType.OAUTH2_CLIENT_CREDENTIALS and "assertion" in table:
+        del usual["client_secret"]
+    reserved = _RESERVED_FIELDS | {"token"} if type.needs_consent else _RESERVED_FIELDS - {"client_id", "client_secret"}
+    own = usual | _fields(table, reserved)
+    known = {**binding.fields, **own}
     for name in own.keys() & binding.fields.keys():
         table.table("fields").complain(name, "is a field of the whole connector already")
+    for name, field in own.items():
+        if field.derivation is not None and (field.derivation.source not in known or not known[field.derivation.source].asked):
+            table.table("fields").table(name).table("derive").complain("from", "must name a field that is asked for")
     return own
 
 
-def _scopes(table: Table, oauth2: OAuth2 | None) -> tuple[Scope, ...]:
-    if oauth2 is None:
+def _scopes(table: Table, grant: Grant | None, binding: Binding) -> tuple[Scope, ...]:
+    if grant is None:
         return ()
     scopes: dict[str, Scope] = {}
     for entry in table.tables("scopes"):
         name = entry.text("name")
         if name in scopes:
             entry.complain("name", f"“{name}” is listed already")
-        if re.fullmatch(r"[!-~]+", name) is None or oauth2.scope_separator in name:
+        if re.fullmatch(r"[!-~]+", name) is None or grant.scope_separator in name:
             entry.complain("name", "is not one scope")
-        scopes[name] = Scope(name, entry.flag("mandatory", False), entry.flag("default", False), entry.find_text("description"))
+        for problem in binding.before_captures().problems(Template(name)):
+            entry.complain("name", problem)
+        scopes[name] = Scope(
+            name,
+            entry.flag("mandatory", False),
+            entry.flag("default", False),
+            entry.find_text("description"),
+            entry.find_text("parameter"),
+            entry.flag("answered", True),
+            entry.texts("answered_as"),
+        )
     return tuple(scopes.values())
 
 
@@ -205,83 +284,17 @@ def _apps(table: Table, type: AuthenticationType) -> tuple[bool, bool]:
 def _complain_about_unused_captures(root: Table, connector: Connector) -> None:
     captured: set[str] = set()
     for option in connector.options:
-        if option.oauth2 is not None:
-            captured |= {*option.oauth2.callback_capture, *option.oauth2.token_capture}
-            captured |= set(option.oauth2.discovery.capture) if option.oauth2.discovery else set()
+        captured |= _captured_by(option.grant, option.discovery)
     declared = [(root.table("fields"), field) for field in connector.fields]
-    for name in root:
-        if name in OPTIONS:
-            option = next(option for option in connector.options if option.type is OPTIONS[name])
-            declared += [(root.table(name).table("fields"), field) for field in option.fields]
+    for (_, table, _), option in zip(_option_tables(root), connector.options, strict=True):
+        declared += [(table.table("fields"), field) for field in option.fields]
     for table, field in declared:
-        if not field.asked and field.name not in captured:
+        if not field.asked and field.derivation is None and field.name not in captured:
             table.complain(field.name, "is asked of nobody, and nothing captures it")
 
 
-# Requests
-
-
-def _send(table: Table, binding: Binding, is_oauth: bool) -> tuple[tuple[Placement, ...], Basic | None]:
-    """Where the credential goes; an access token goes into the Authorization header unless the file says otherwise."""
-    send = table.table("send")
-    placements = [
-        Placement(location, name, value)
-        for location, key in ((PlacementLocation.HEADER, "headers"), (PlacementLocation.QUERY, "query"))
-        for name, value in read_templates(send, key, binding, names_too=True).items()
-    ]
-    basic = None
-    if (found := send.find_table("basic")) is not None:
-        basic = Basic(read_template(found, "username", binding), read_template(found, "password", binding))
-    if not placements and basic is None:
-        if not is_oauth:
-            table.complain("send", "says nowhere where the credential goes: it needs headers, query or basic")
-        placements = [Placement(PlacementLocation.HEADER, "Authorization", Template("Bearer {access_token}"))]
-    return tuple(placements), basic
-
-
-def _proof(root: Table, table: Table, proof: Proof, base_url: Template, binding: Binding, is_oauth: bool) -> Verification | None:
-    if proof is Proof.TOKEN_EXCHANGE:
-        if not is_oauth:
-            table.complain("proof", "there is no token exchange here")
-        if "verify" in table:
-            table.complain("verify", "the token exchange is the proof already")
-        return None
-    found = table.find_table("verify") or root.find_table("verify")
-    if found is None:
-        table.complain("verify", 'nothing proves the credential: it needs a request, or proof = "token-exchange"')
-        return None
-    return _verification(found, base_url, binding)
-
-
-def _verification(table: Table, base_url: Template, binding: Binding) -> Verification:
-    expect = [Expectation(path, value) for path, value in table.scalars("expect").items()]
-    return Verification(
-        url=_proof_url(table, base_url, binding),
-        method=table.choice("method", _METHODS, "GET"),
-        headers=read_templates(table, "headers", binding),
-        body=read_template(table, "body", binding, other_braces=True) if "body" in table else None,
-        statuses=table.numbers("statuses", (200,)),
-        expect=(*expect, *(Expectation(path) for path in table.texts("expect_present"))),
-        account=table.find_text("account"),
-        rejected=table.numbers("rejected", (401, 403)),
-    )
-
-
-def _proof_url(table: Table, base_url: Template, binding: Binding) -> Template:
-    """`path` below the option's base URL, or a `url` elsewhere."""
-    path = table.find_text("path")
-    if "url" in table:
-        if path is not None:
-            table.complain("url", "stands instead of path, not beside it")
-        return read_url(table, "url", binding)
-    if path is None:
-        table.complain("path", "is missing")
-    elif not path.startswith(("/", "{")):
-        table.complain("path", "must start with a slash")
-    else:
-        for problem in binding.url_problems(Template(base_url.text + path)):
-            table.complain("path", problem)
-    return Template(base_url.text + (path or ""))
+def _captured_by(grant: Grant | None, discovery: Discovery | None) -> set[str]:
+    return {*(grant.callback_capture if grant else ()), *(grant.token_capture if grant else ()), *(discovery.capture if discovery else ())}
 
 
 # The head of the file

@@ -143,6 +143,21 @@ class Table:
         table = self.table(key)
         return {name: table._value(name, _SCALAR, "a text, a whole number, true or false", "") for name in table}
 
+    def choices(self, key: str) -> dict[str, tuple[str | int | bool, ...]]:
+        """As `scalars`, where each may be a list of several."""
+        table = self.table(key)
+        return {
+            name: table._list(name, _SCALAR, "texts, whole numbers, true or false", ())
+            if isinstance(table.find_any(name), list)
+            else (table._value(name, _SCALAR, "a text, a whole number, true or false", ""),)
+            for name in table
+        }
+
+    def find_any(self, key: str) -> Any:
+        """What stands there, whatever it is; None where nothing does."""
+        self._known.add(key)
+        return self._data.get(key)
+
     def table(self, key: str) -> Self:
         """The table of that name; an empty one where there is none."""
         if key not in self._children:

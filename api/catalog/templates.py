@@ -3,27 +3,28 @@
 from collections.abc import Iterable
 
 from api.catalog.binding import Binding
-from api.catalog.connector import Template
 from api.catalog.table import Table
+from api.catalog.template import Template
 
 
-def read_template(table: Table, key: str, binding: Binding, *, other_braces: bool = False) -> Template:
+def read_template(table: Table, key: str, binding: Binding, *, other_braces: bool = False, may_be_empty: bool = False) -> Template:
     template = Template(table.text(key))
-    for problem in binding.problems(template, other_braces=other_braces):
+    for problem in binding.problems(template, other_braces=other_braces, may_be_empty=may_be_empty):
         table.complain(key, problem)
     return template
 
 
 def read_templates(
-    table: Table, key: str, binding: Binding, reserved: Iterable[str] = (), *, names_too: bool = False
+    table: Table, key: str, binding: Binding, reserved: Iterable[str] = (), *, names_too: bool = False, other_braces: bool = False
 ) -> dict[str, Template]:
+    """A table of templates, such as headers: an entry is left out of a request where all that it names is empty."""
     found = table.table(key)
     for name in found:
         if name in reserved:
             found.complain(name, "is what the protocol says itself")
         for problem in binding.problems(Template(name)) if names_too else ():
             found.complain(name, problem)
-    return {name: read_template(found, name, binding) for name in found}
+    return {name: read_template(found, name, binding, other_braces=other_braces, may_be_empty=True) for name in found}
 
 
 def read_url(table: Table, key: str, binding: Binding, gets_app_secret: bool = False) -> Template:

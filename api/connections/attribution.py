@@ -9,11 +9,15 @@ invalid_grant, and what means the same   the grant is dead: sign in again
 an answer that is no grant               the address, or the connector's description
 """
 
+from typing import assert_never
+
+from api.catalog.grant import Blame
 from api.connections import reasons
+from api.connections.provider import Provider
 from api.errors import ProviderFailure
-from api.oauth.egress import EgressRefused, OutboundError
 from api.oauth.errors import ServerFailed, TokenError, UnusableAnswer, clean_code
-from models import StatusReason, StatusReasonCode
+from api.outbound.egress import EgressRefused, OutboundError
+from models import AuthenticationType, StatusReason, StatusReasonCode
 
 # RFC 6749 section 5.2, and the codes that vendors use for the same.
 _APP = {"invalid_client", "unauthorized_client", "invalid_client_id", "bad_client_secret", "incorrect_client_credentials"}
@@ -30,10 +34,18 @@ _SCOPE = {"invalid_scope", "insufficient_scope"}
 _REDIRECT = {"redirect_uri_mismatch", "invalid_redirect_uri", "bad_redirect_uri"}
 _DENIED = {"access_denied", "consent_required", "interaction_required", "login_required", "account_selection_required", "user_denied"}
 _BUSY = {"temporarily_unavailable", "server_error", "slow_down", "rate_limited", "ratelimited"}
+_HAS_CLIENT = {
+    AuthenticationType.OAUTH2_AUTHORIZATION_CODE,
+    AuthenticationType.OAUTH2_CLIENT_CREDENTIALS,
+    AuthenticationType.OAUTH2_PASSWORD,
+    AuthenticationType.OAUTH2_JWT_BEARER,
+}
+_KNOWN = _APP | _GRANT | _SCOPE | _REDIRECT | _DENIED | _BUSY | {"invalid_request", "unsupported_grant_type"}
 
 
-def failure_of(error: TokenError | OutboundError, provider: str, *, redirect_uri: str = "") -> ProviderFailure:
+def failure_of(error: TokenError | OutboundError, asked: Provider, *, redirect_uri: str = "") -> ProviderFailure:
     """What an exchange that failed means for the connection."""
+    provider = asked.name
     match error:
         case EgressRefused():
             return ProviderFailure(reasons.address_refused(provider), retryable=False)
@@ -46,8 +58,11 @@ def failure_of(error: TokenError | OutboundError, provider: str, *, redirect_uri
             return ProviderFailure(reasons.provider_error(provider, code), retryable=True, retry_after=error.retry_after)
         case UnusableAnswer():
             return ProviderFailure(reasons.unusable_answer(provider), retryable=True)
+        case _ if asked.option.grant is not None and (error.error or "") in asked.option.grant.errors:
+            blame = asked.option.grant.errors[error.error or ""]
+            return ProviderFailure(_of_blame(blame, provider, error.error), retryable=blame is Blame.BUSY, retry_after=error.retry_after)
         case _:
-            reason = _of_refusal(error, provider, redirect_uri)
+            reason = _of_refusal(error, asked, redirect_uri)
             retryable = reason.code is StatusReasonCode.PROVIDER_ERROR
             return ProviderFailure(reason, retryable=retryable, retry_after=error.retry_after)
 
@@ -57,11 +72,30 @@ def reason_of_callback(provider: str, error: str, redirect_uri: str) -> StatusRe
     return _of_code(clean_code(error, ()) or "error", None, provider, redirect_uri)
 
 
-def _of_refusal(error: TokenError, provider: str, redirect_uri: str) -> StatusReason:
-    # Some servers say nothing with a 401 but that: at the token endpoint it is the client that was not recognised.
-    if error.error is None and error.status == 401:
-        return reasons.invalid_client(provider, "HTTP 401")
-    return _of_code(error.error or f"HTTP {error.status}", error.description, provider, redirect_uri)
+def _of_blame(blame: Blame, provider: str, code: str | None) -> StatusReason:
+    """What the connector says that a code means."""
+    match blame:
+        case Blame.APP:
+            return reasons.invalid_client(provider, code)
+        case Blame.GRANT:
+            return reasons.reauthentication_required(provider, code)
+        case Blame.SCOPE:
+            return reasons.insufficient_scopes(provider, (), code)
+        case Blame.PERSON:
+            return reasons.access_denied(provider, code)
+        case Blame.BUSY:
+            return reasons.rate_limited(provider)
+        case _:
+            assert_never(blame)
+
+
+def _of_refusal(error: TokenError, asked: Provider, redirect_uri: str) -> StatusReason:
+    code = error.error or f"HTTP {error.status}"
+    # Some servers say nothing with a 401 but that, or a word of their own: at the token endpoint it is the client that was not
+    # recognised, or else what somebody typed.
+    if error.status == 401 and code not in _KNOWN:
+        return reasons.invalid_client(asked.name, code) if asked.option.type in _HAS_CLIENT else reasons.credential_rejected(asked.name)
+    return _of_code(code, error.description, asked.name, redirect_uri)
 
 
 def _of_code(code: str, description: str | None, provider: str, redirect_uri: str) -> StatusReason:

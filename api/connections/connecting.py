@@ -9,7 +9,7 @@ which is consumed once; a cookie with a value of its own in the browser that dep
 import hmac
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -154,7 +154,7 @@ class Connecting:
             try:
                 await self._keep(authorization, wish, proven)
             except PatchbayError:
-                await self._exchange.abandon(wish, client, proven.secrets)
+                await self._exchange.abandon(replace(wish, provider=proven.provider), client, proven.secrets)
                 raise
         except ProviderFailure as failure:
             denied = failure.reason.code is StatusReasonCode.ACCESS_DENIED
@@ -222,6 +222,7 @@ class Connecting:
             folder_id=wish.folder_id,
             connector_key=wish.provider.connector.key,
             authentication_type=wish.type,
+            option_key=wish.provider.option.key,
             oauth_app_id=wish.oauth_app_id,
             name=wish.name,
             site=wish.kept_site(),
@@ -339,6 +340,7 @@ def _canonical(actor: Actor, request: ConnectRequest) -> str:
             str(request.folder_id),
             request.connector_key,
             request.authentication_type,
+            request.option,
             request.name,
             sorted((name, value.reveal()) for name, value in request.fields.items()),
             None if app is None else [app.client_id, app.client_secret.reveal() if app.client_secret else None],

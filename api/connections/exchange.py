@@ -1,32 +1,36 @@
 """From what a person gave, or a provider answered, to a proven credential. Writes nothing."""
 
+import hmac
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import models
-from api.catalog.connector import Discovery, Option
+from api.catalog.connector import Option
+from api.catalog.grant import Discovery
 from api.connections import reasons
 from api.connections.attribution import failure_of, reason_of_callback
 from api.connections.consent import Addresses
 from api.connections.keeping import Proven
-from api.connections.proof import Prover
+from api.connections.proof import Prover, Rejected
 from api.connections.provider import Provider
 from api.connections.secrets import Secrets
 from api.connections.wishes import Wish, captured
 from api.errors import InvalidInput, ProviderFailure
 from api.oauth.answers import find, parse_json
 from api.oauth.client import OAuthClient
-from api.oauth.egress import OutboundError
-from api.oauth.errors import TokenError
-from api.oauth.http import OutboundClient
+from api.oauth.errors import TokenError, UnusableKey
 from api.oauth.tokens import ClientCredentials, TokenSet
+from api.outbound.egress import OutboundError
+from api.outbound.http import OutboundClient
 from api.secret import Secret
-from models import AuthenticationType
+from models import AuthenticationType, StatusReasonCode
 
 logger = logging.getLogger(__name__)
 
+_JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _DISCOVERY_DEADLINE = timedelta(seconds=15)
 _LARGEST_DISCOVERY = 1_000_000
 
@@ -43,7 +47,7 @@ class Exchange:
 
     def authorization_url(self, wish: Wish, client: ClientCredentials, *, state: Secret, code_verifier: Secret) -> str:
         """Where the browser asks for consent (RFC 6749 section 4.1.1)."""
-        server = wish.provider.server(client_id=client.client_id)
+        server = wish.provider.server(client=client)
         return self._oauth.authorization_url(
             server,
             client,
@@ -56,22 +60,24 @@ class Exchange:
     async def prove_static(self, wish: Wish) -> Proven:
         """A credential without consent, taken by the provider just now. Raises ProviderFailure."""
         secrets = Secrets(fields=wish.secrets)
-        if wish.type is not AuthenticationType.OAUTH2_CLIENT_CREDENTIALS:
-            proof = await self._prover.prove(wish.provider, secrets)
-            return Proven(wish.provider, wish.type, secrets, proof.account)
-        tokens = await self.client_credentials(wish.provider, secrets, wish.scopes)
-        return await self._proven(wish, secrets, tokens)
+        if wish.provider.option.grant is not None:
+            tokens = await self.obtain(wish.provider, secrets, wish.scopes)
+            return await self._proven(self._captured_from(wish, tokens), secrets, tokens)
+        wish = await self._discovered(wish, secrets)
+        proof = await self._prover.prove(wish.provider, secrets)
+        return Proven(wish.provider, wish.type, secrets, proof.account)
 
     async def prove_answer(self, wish: Wish, client: ClientCredentials, values: Mapping[str, str]) -> Proven:
         """A credential from what the provider sent the browser back with. Raises ProviderFailure."""
         provider, redirect_uri = wish.provider, self._addresses.redirect_uri(wish.provider.connector.key)
         self._check_issuer(wish, client, values)
+        _check_signature(wish.provider, client, values)
         if "error" in values:
             raise ProviderFailure(reason_of_callback(provider.name, values["error"], redirect_uri), retryable=False)
         if not values.get("code"):
             raise ProviderFailure(reasons.callback_refused(provider.name), retryable=False)
-        wish = self._captured(wish, _from_callback(wish.provider.option, values))
-        server = wish.provider.server(client_id=client.client_id)
+        wish = self._captured(wish, _from_callback(wish.provider.option, values), wish.provider.grant.callback_capture)
+        server = wish.provider.server(client=client, redirect_uri=redirect_uri)
         try:
             tokens = await self._oauth.exchange_code(
                 server,
@@ -81,9 +87,17 @@ class Exchange:
                 code_verifier=wish.code_verifier if server.pkce else None,
                 asked_scopes=wish.scopes,
             )
+            if wish.provider.grant.refresh.swaps_at_once:
+                secrets = Secrets(fields=wish.secrets, access_token=tokens.access_token)
+                longer = await self._oauth.swap(
+                    wish.provider.server(secrets=secrets, client=client), client, tokens.access_token, scopes=tokens.scopes or wish.scopes
+                )
+                tokens = replace(longer, captured={**tokens.captured, **longer.captured})
         except (TokenError, OutboundError) as error:
-            raise failure_of(error, provider.name, redirect_uri=redirect_uri) from error
+            raise failure_of(error, provider, redirect_uri=redirect_uri) from error
         try:
+            # Known from here on, since the way to end the grant may name it.
+            wish = self._captured_from(wish, tokens)
             return await self._proven(wish, Secrets(fields=wish.secrets), tokens)
         except ProviderFailure:
             await self.abandon(wish, client, Secrets(fields=wish.secrets).with_tokens(tokens))
@@ -97,28 +111,69 @@ class Exchange:
         if not await same_app.exists():
             await self.revoke(wish.provider, client, secrets)
 
-    async def client_credentials(self, provider: Provider, secrets: Secrets, scopes: Sequence[str]) -> TokenSet:
-        """A new access token for the client itself (RFC 6749 section 4.4). Raises ProviderFailure."""
-        client = ClientCredentials(provider.site["client_id"], secrets.fields.get("client_secret"))
+    async def obtain(self, provider: Provider, secrets: Secrets, scopes: Sequence[str]) -> TokenSet:
+        """A new token for what was typed: a client, a user name and password, a key. Raises ProviderFailure."""
+        client = provider.client(secrets)
+        server = provider.server(secrets=secrets, client=client)
+        grant_type, parameters = "", {}
+        match provider.option.type:
+            case AuthenticationType.OAUTH2_CLIENT_CREDENTIALS:
+                grant_type = "client_credentials"
+            case AuthenticationType.OAUTH2_PASSWORD:
+                grant_type, parameters = "password", _username_and_password(provider, secrets)
+            case AuthenticationType.OAUTH2_JWT_BEARER:
+                grant_type = _JWT_BEARER
         try:
-            return await self._oauth.client_credentials(provider.server(secrets=secrets, client_id=client.client_id), client, scopes)
+            tokens = await self._oauth.obtain(server, client, grant_type, parameters, scopes)
+        except UnusableKey as error:
+            raise ProviderFailure(reasons.unusable_key(error), retryable=False) from error
         except (TokenError, OutboundError) as error:
-            raise failure_of(error, provider.name) from error
+            raise failure_of(error, provider) from error
+        # Some answers have a text in its place that is no token.
+        return tokens if provider.grant.refresh.supported else replace(tokens, refresh_token=None)
 
-    async def refresh(self, provider: Provider, client: ClientCredentials, refresh_token: Secret, scopes: Sequence[str]) -> TokenSet:
+    async def renew(self, provider: Provider, client: ClientCredentials, secrets: Secrets, scopes: Sequence[str]) -> TokenSet:
+        """New tokens for a credential, in whichever way its provider has. Raises ProviderFailure."""
+        grant = provider.grant
+        if secrets.refresh_token is not None and grant.refresh.supported:
+            try:
+                return await self.refresh(provider, client, secrets, secrets.refresh_token, scopes)
+            except ProviderFailure as failure:
+                # What was typed may still be good for a new grant.
+                if not provider.option.repeatable or failure.reason.code is not StatusReasonCode.REAUTHENTICATION_REQUIRED:
+                    raise
+        if provider.option.repeatable:
+            return await self.obtain(provider, secrets, scopes)
+        if grant.refresh.swaps and secrets.access_token is not None:
+            return await self._swap(provider, client, secrets, secrets.access_token, scopes)
+        raise ProviderFailure(reasons.no_refresh_token(provider.name), retryable=False)
+
+    async def refresh(
+        self, provider: Provider, client: ClientCredentials, secrets: Secrets, refresh_token: Secret, scopes: Sequence[str]
+    ) -> TokenSet:
         """New tokens for a refresh token (RFC 6749 section 6). Raises ProviderFailure."""
+        server = provider.server(secrets=secrets, client=client, redirect_uri=self._addresses.redirect_uri(provider.connector.key))
         try:
-            return await self._oauth.refresh(provider.server(client_id=client.client_id), client, refresh_token, scopes=scopes)
+            tokens = await self._oauth.refresh(server, client, refresh_token, scopes=scopes)
         except (TokenError, OutboundError) as error:
-            raise failure_of(error, provider.name) from error
+            raise failure_of(error, provider) from error
+        return replace(tokens, refresh_expires_at=None) if provider.grant.refresh_lifetime_is_fixed else tokens
+
+    async def _swap(
+        self, provider: Provider, client: ClientCredentials, secrets: Secrets, access_token: Secret, scopes: Sequence[str]
+    ) -> TokenSet:
+        try:
+            return await self._oauth.swap(provider.server(secrets=secrets, client=client), client, access_token, scopes=scopes)
+        except (TokenError, OutboundError) as error:
+            raise failure_of(error, provider) from error
 
     async def revoke(self, provider: Provider, client: ClientCredentials, secrets: Secrets, account: str | None = None) -> bool:
         """End the grant at the provider, where the connector knows how; whether it did. Raises nothing."""
-        oauth2 = provider.option.oauth2
+        grant = provider.option.grant
         token = secrets.refresh_token or secrets.access_token
-        if oauth2 is None or oauth2.revocation is None or token is None:
+        if grant is None or grant.revocation is None or token is None:
             return False
-        endpoint = provider.revocation(oauth2.revocation, client, secrets, account)
+        endpoint = provider.revocation(grant.revocation, client, secrets, account)
         try:
             await self._oauth.revoke(endpoint, client, token)
         except (TokenError, OutboundError) as error:
@@ -129,12 +184,11 @@ class Exchange:
     async def _proven(self, wish: Wish, secrets: Secrets, tokens: TokenSet) -> Proven:
         provider = wish.provider
         granted = wish.scopes if tokens.scopes is None else tokens.scopes
-        missing = [scope for scope in wish.scopes if scope not in granted]
-        mandatory = [name for name in missing if name in provider.option.mandatory_scopes]
+        missing = provider.missing_scopes(wish.scopes, granted)
+        mandatory = [name for name in missing if name in provider.mandatory_scopes]
         if mandatory:
             raise ProviderFailure(reasons.insufficient_scopes(provider.name, mandatory), retryable=False)
         secrets = secrets.with_tokens(tokens)
-        wish = self._captured(wish, tokens.captured)
         wish = await self._discovered(wish, secrets)
         proof = await self._prover.prove(wish.provider, secrets)
         return Proven(
@@ -142,7 +196,7 @@ class Exchange:
             authentication_type=wish.type,
             secrets=secrets,
             account=proof.account,
-            scopes=tuple(granted),
+            scopes=tuple(wish.scopes if provider.grant.scopes_unanswered else granted),
             missing_scopes=tuple(missing),
             expires_at=tokens.expires_at,
             refresh_expires_at=tokens.refresh_expires_at,
@@ -152,51 +206,85 @@ class Exchange:
 
     def _check_issuer(self, wish: Wish, client: ClientCredentials, values: Mapping[str, str]) -> None:
         """Refuse an answer of another issuer, errors included (RFC 9207 section 2.4)."""
-        server = wish.provider.server(client_id=client.client_id)
+        server = wish.provider.server(client=client)
         if not server.accepts_issuer(values.get("iss")):
             raise ProviderFailure(reasons.callback_refused(wish.provider.name), retryable=False)
 
-    def _captured(self, wish: Wish, values: Mapping[str, str]) -> Wish:
+    def _captured_from(self, wish: Wish, tokens: TokenSet) -> Wish:
+        return self._captured(wish, tokens.captured, wish.provider.grant.token_capture)
+
+    def _captured(self, wish: Wish, values: Mapping[str, str], expected: Iterable[str]) -> Wish:
         """Keep what the provider told, where it has the form that the connector expects: a host from outside decides nothing by itself."""
+        required = {field.name for field in wish.provider.connector.fields_for(wish.provider.option) if field.required}
+        if any(name in required and name not in values for name in expected):
+            raise ProviderFailure(reasons.unusable_answer(wish.provider.name), retryable=False)
         try:
-            return captured(wish, values)
+            # Some write the address of their API with a slash at its end.
+            return captured(wish, {name: value.rstrip("/") if value.startswith("https://") else value for name, value in values.items()})
         except InvalidInput as error:
             raise ProviderFailure(reasons.unusable_answer(wish.provider.name), retryable=False) from error
 
     async def _discovered(self, wish: Wish, secrets: Secrets) -> Wish:
         """Ask which account the grant is for, where the connector needs to know."""
-        oauth2 = wish.provider.option.oauth2
-        if oauth2 is None or oauth2.discovery is None:
+        discovery = wish.provider.option.discovery
+        if discovery is None:
             return wish
-        discovery = oauth2.discovery
         request = wish.provider.discovery(discovery, secrets)
         try:
             answer = await self._http.send(request, deadline=_DISCOVERY_DEADLINE, max_bytes=_LARGEST_DISCOVERY)
         except OutboundError as error:
-            raise failure_of(error, wish.provider.name) from error
+            raise failure_of(error, wish.provider) from error
+        if answer.status in (401, 403):
+            raise Rejected(reasons.credential_rejected(wish.provider.name), retryable=False)
         if answer.status != 200:
             raise ProviderFailure(reasons.provider_error(wish.provider.name, f"HTTP {answer.status}"), retryable=True)
         entry = _chosen(wish, discovery, answer.body)
         found = {name: find(entry, path) for name, path in discovery.capture.items()}
-        return self._captured(wish, {name: str(value) for name, value in found.items() if value is not None})
+        return self._captured(wish, {name: str(value) for name, value in found.items() if value is not None}, discovery.capture)
 
 
 def _from_callback(option: Option, values: Mapping[str, str]) -> dict[str, str]:
-    wanted = option.oauth2.callback_capture if option.oauth2 else {}
+    wanted = option.grant.callback_capture if option.grant else {}
     return {name: values[parameter] for name, parameter in wanted.items() if parameter in values}
+
+
+def _check_signature(provider: Provider, client: ClientCredentials, values: Mapping[str, str]) -> None:
+    """Refuse an answer that the provider did not sign, where it signs its answers. Raises ProviderFailure."""
+    signature = provider.grant.callback_signature
+    if signature is None:
+        return
+    signed = "&".join(f"{name}={value}" for name, value in sorted(values.items()) if name != signature.parameter)
+    secret = client.client_secret.reveal() if client.client_secret else ""
+    expected = hmac.new(secret.encode(), signed.encode(), "sha256").hexdigest()
+    if not hmac.compare_digest(expected.encode(), values.get(signature.parameter, "").encode()):
+        raise ProviderFailure(reasons.callback_refused(provider.name), retryable=False)
+
+
+def _username_and_password(provider: Provider, secrets: Secrets) -> dict[str, Secret]:
+    """Of the password grant (RFC 6749 section 4.3), unless the connector composes them otherwise."""
+    typed = {name: Secret(value) for name, value in provider.site.items()} | dict(secrets.fields)
+    return {name: typed[name] for name in ("username", "password") if name in typed and name not in provider.grant.token_parameters}
 
 
 def _chosen(wish: Wish, discovery: Discovery, body: bytes) -> Any:
     """The one entry that is meant. Raises ProviderFailure where there is none, or where several might be."""
     try:
-        entries = find(parse_json(body), discovery.entries) if discovery.entries else parse_json(body)
+        document = parse_json(body)
     except ValueError:
-        entries = None
+        document = None
+    if not discovery.is_list and isinstance(document, dict):
+        return document
+    if not discovery.is_list and wish.provider.option.grant is None:
+        # Some say so with status 200 and a sentence.
+        raise Rejected(reasons.credential_rejected(wish.provider.name), retryable=False)
+    entries = find(document, discovery.entries) if discovery.entries else document
     if not isinstance(entries, list) or not entries:
         raise ProviderFailure(reasons.unusable_answer(wish.provider.name), retryable=False)
     wanted = wish.provider.site.get(discovery.choose_field or "")
     if wanted and discovery.choose_by:
         entries = [entry for entry in entries if str(find(entry, discovery.choose_by)) == wanted]
+    elif discovery.default_by:
+        entries = [entry for entry in entries if find(entry, discovery.default_by) in (True, "true")] or entries
     if len(entries) != 1:
         offered = [str(find(entry, discovery.choose_by)) for entry in entries[:10]] if discovery.choose_by else []
         raise ProviderFailure(reasons.ambiguous_account(wish.provider.name, discovery.choose_field, offered), retryable=False)

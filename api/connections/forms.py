@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from api.catalog.connector import Connector, Field, Option
+from api.connections.derivations import derived
 from api.names import name_problem
 from api.secret import Secret
 from models import AuthenticationType
@@ -33,8 +34,11 @@ def fields_of(connector: Connector, option: Option, type: AuthenticationType) ->
     return asked
 
 
-def fill(fields: Sequence[Field], given: Mapping[str, Secret]) -> tuple[Filled, dict[str, str]]:
-    """The values to keep, and what is wrong with them: field path → problem. A default stands in for what is absent."""
+def fill(fields: Sequence[Field], given: Mapping[str, Secret], more: Sequence[Field] = ()) -> tuple[Filled, dict[str, str]]:
+    """The values to keep, and what is wrong with them: field path → problem. A default stands in for what is absent.
+
+    `more` are fields that nobody is asked for: what follows from the others is kept with them.
+    """
     known = {field.name: field for field in fields}
     mistakes = {f"fields.{name}": "is not a field of this connector" for name in given if name not in known}
     site: dict[str, str] = {}
@@ -48,14 +52,18 @@ def fill(fields: Sequence[Field], given: Mapping[str, Secret]) -> tuple[Filled, 
             secrets[name] = Secret(value)
         elif value:
             site[name] = value
-    return Filled(site, secrets), mistakes
+    follows, problems = derived(more, site | {name: value.reveal() for name, value in secrets.items()})
+    hidden = {field.name for field in more if field.secret}
+    site |= {name: value for name, value in follows.items() if name not in hidden}
+    secrets |= {name: Secret(value) for name, value in follows.items() if name in hidden}
+    return Filled(site, secrets), mistakes | problems
 
 
-def scope_mistakes(option: Option, asked: Collection[str] | None) -> dict[str, str]:
+def scope_mistakes(mandatory: Collection[str], asked: Collection[str] | None) -> dict[str, str]:
     """What is wrong with the scopes that were asked for."""
     if asked is None:
         return {}
-    missing = [name for name in option.mandatory_scopes if name not in asked]
+    missing = [name for name in mandatory if name not in asked]
     if missing:
         return {"scopes": "must include " + ", ".join(missing)}
     if any(not scope or not scope.isascii() or not scope.isprintable() or " " in scope or len(scope) > 500 for scope in asked):
@@ -77,4 +85,4 @@ def _problem(field: Field, value: str) -> str | None:
 
 
 def _takes_public_clients(option: Option) -> bool:
-    return option.oauth2 is not None and option.oauth2.client_authentication == "none"
+    return option.grant is not None and option.grant.client_authentication == "none"

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 from tortoise.exceptions import IntegrityError
 
 import models
+from api.catalog.using import Proof
 from api.clock import Clock
 from api.connections.consent import ConsentOver
 from api.connections.provider import Provider
@@ -42,10 +43,12 @@ class Proven:
 
     @property
     def renewable(self) -> bool:
-        if self.authentication_type is AuthenticationType.OAUTH2_CLIENT_CREDENTIALS:
-            return True
-        oauth2 = self.provider.option.oauth2
-        return oauth2 is not None and oauth2.refresh.supported and self.secrets.refresh_token is not None
+        """Whether a new token can be had without a person."""
+        option = self.provider.option
+        if option.grant is None:
+            return False
+        refreshes = option.grant.refresh.supported and self.secrets.refresh_token is not None
+        return option.repeatable or option.grant.refresh.swaps or refreshes
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +176,7 @@ class Keeper:
             connector_key=connector_key,
             owner_id=place.owner_id,
             authentication_type=proven.authentication_type,
+            option_key=proven.provider.option.key,
             is_default=not await siblings.exists(),
             oauth_app_id=await self._app_id(proven, place.folder_id),
             status=ConnectionStatus.CONNECTED,
@@ -204,7 +208,7 @@ class Keeper:
         connection.missing_scopes = list(proven.missing_scopes)
         connection.expires_at = proven.expires_at
         connection.renewable = proven.renewable
-        connection.last_verified_at = now
+        connection.last_verified_at = now if proven.provider.option.proof is not Proof.NONE else None
         connection.updated_at = now
         connection.failures = 0
         connection.due_at = next_due(

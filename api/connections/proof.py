@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from api.catalog.connector import Expectation, Verification
+from api.catalog import using as connectors
+from api.catalog.using import Expectation, Verification
 from api.clock import Clock
 from api.connections import reasons
 from api.connections.attribution import failure_of
@@ -14,9 +15,10 @@ from api.connections.secrets import Secrets
 from api.errors import ProviderFailure
 from api.names import name_problem
 from api.oauth.answers import find, parse_json
-from api.oauth.egress import OutboundError
 from api.oauth.errors import read_retry_after
-from api.oauth.http import Answer, OutboundClient
+from api.outbound.egress import OutboundError
+from api.outbound.http import Answer, OutboundClient
+from api.outbound.logins import LoginRejected, log_in
 
 _DEADLINE = timedelta(seconds=15)
 _LARGEST_ANSWER = 1_000_000
@@ -42,17 +44,39 @@ class Prover:
 
     async def prove(self, provider: Provider, secrets: Secrets) -> Proof:
         """Ask the provider. Raises Rejected where the credential is no good, ProviderFailure where nothing can be said."""
-        verification = provider.connector.verification_for(provider.option)
-        if verification is None:
-            return Proof(None, 0)
         started = time.monotonic()
+        match provider.option.proof:
+            case connectors.Proof.REQUEST:
+                account = await self._ask(provider, secrets)
+            case connectors.Proof.LOGIN:
+                account = await self._log_in(provider, secrets)
+            case connectors.Proof.TOKEN_EXCHANGE | connectors.Proof.NONE:
+                account = None
+        return Proof(account or provider.account(secrets), round((time.monotonic() - started) * 1000))
+
+    async def _ask(self, provider: Provider, secrets: Secrets) -> str | None:
+        """Whom the first answer names that takes the credential."""
+        rejected: Rejected | None = None
+        for verification in provider.option.verifications:
+            try:
+                request = provider.verification(verification, secrets)
+                answer = await self._http.send(request, deadline=_DEADLINE, max_bytes=_LARGEST_ANSWER)
+                return _read(provider, verification, answer, self._clock())
+            except Rejected as error:
+                rejected = rejected or error
+            except OutboundError as error:
+                raise failure_of(error, provider) from error
+        if rejected is not None:
+            raise rejected
+        return None
+
+    async def _log_in(self, provider: Provider, secrets: Secrets) -> str | None:
         try:
-            request = provider.verification(verification, secrets)
-            answer = await self._http.send(request, deadline=_DEADLINE, max_bytes=_LARGEST_ANSWER)
+            return await log_in(provider.login(secrets), self._http)
+        except LoginRejected:
+            raise Rejected(reasons.credential_rejected(provider.name), retryable=False) from None
         except OutboundError as error:
-            raise failure_of(error, provider.name) from error
-        latency_ms = round((time.monotonic() - started) * 1000)
-        return Proof(_read(provider, verification, answer, self._clock()), latency_ms)
+            raise failure_of(error, provider) from error
 
 
 def _read(provider: Provider, verification: Verification, answer: Answer, now: datetime) -> str | None:
@@ -66,9 +90,13 @@ def _read(provider: Provider, verification: Verification, answer: Answer, now: d
     if answer.status not in verification.statuses:
         raise ProviderFailure(reasons.provider_error(provider.name, f"HTTP {answer.status}"), retryable=True)
     body = _json(answer)
-    if not all(_holds(expectation, body) for expectation in verification.expect):
+    if any(_holds(sign, body) for sign in verification.busy):
+        raise ProviderFailure(reasons.rate_limited(provider.name), retryable=True)
+    text = answer.body.decode("utf-8", "replace")
+    expected = all(_holds(expectation, body) for expectation in verification.expect)
+    if not expected or not all(part in text for part in verification.contains):
         raise Rejected(reasons.credential_rejected(provider.name), retryable=False)
-    return None if verification.account is None else _account(find(body, verification.account))
+    return next(filter(None, (_account(find(body, path)) for path in verification.account)), None)
 
 
 def _json(answer: Answer) -> Any:
@@ -80,7 +108,10 @@ def _json(answer: Answer) -> Any:
 
 def _holds(expectation: Expectation, body: Any) -> bool:
     found = find(body, expectation.path)
-    return found is not None if expectation.equals is None else found == expectation.equals
+    if not expectation.values:
+        return found is not None
+    # In Python True equals 1; in JSON it does not.
+    return any(found == value and isinstance(found, bool) is isinstance(value, bool) for value in expectation.values)
 
 
 def _account(found: Any) -> str | None:

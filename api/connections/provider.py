@@ -1,15 +1,23 @@
 """A connector's option together with one connection's values: what the protocol and the proof are given, every template filled in."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
-from api.catalog.connector import Connector, Discovery, OAuth2, Option, Pkce, PlacementLocation, Revocation, Template, Verification
+from api.catalog.connector import Connector, Option
+from api.catalog.grant import Assertion, Discovery, Grant, Pkce, Revocation
+from api.catalog.template import Template
+from api.catalog.using import AwsSignature, PlacementLocation, Signature, Verification
 from api.connections.secrets import Secrets
-from api.oauth.http import OutboundRequest
+from api.oauth import tokens
+from api.oauth.signing import AwsCredentials, OAuth1Credentials, sign_for_aws, sign_with_oauth1
 from api.oauth.tokens import AuthorizationServer, BodyFormat, ClientAuthentication, ClientCredentials, RevocationEndpoint, TokenPaths
+from api.outbound.http import OutboundRequest
+from api.outbound.logins import Login
 from api.secret import Secret
+
+_ACCEPT_JSON = {"Accept": "application/json"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,59 +35,135 @@ class Provider:
     @property
     def host(self) -> str:
         """The host that renews or proves the credential: what pacing and failures are counted by."""
-        template = self.option.oauth2.token_url if self.option.oauth2 else self.option.base_url or self.connector.base_url
-        return urlsplit(template.render(self._values())).netloc.lower()
+        grant, login = self.option.grant, self.option.login
+        if login is not None:
+            return login.host.render(self._values()).lower()
+        render = _Renderer(self._values())
+        for template in (None if grant is None else grant.token_url, self.option.base_url, self.connector.base_url):
+            if url := render.known(template):
+                return urlsplit(url).netloc.lower()
+        return self.connector.key
 
-    def server(self, *, secrets: Secrets | None = None, client_id: str = "") -> AuthorizationServer:
-        """The provider's authorization server. Only for options with OAuth 2.0."""
-        oauth2 = self._oauth2
-        values = self._values(secrets) | {"client_id": client_id}
+    @property
+    def grant(self) -> Grant:
+        """How tokens are got. Only for options that have them."""
+        if self.option.grant is None:
+            raise TypeError(f"{self.connector.key} has no tokens in {self.option.key}")
+        return self.option.grant
+
+    @property
+    def mandatory_scopes(self) -> tuple[str, ...]:
+        return tuple(Template(name).render(self._values()) for name in self.option.mandatory_scopes)
+
+    @property
+    def default_scopes(self) -> tuple[str, ...]:
+        return tuple(Template(name).render(self._values()) for name in self.option.default_scopes)
+
+    def missing_scopes(self, asked: Iterable[str], granted: Iterable[str]) -> list[str]:
+        """What was asked for and not granted, as far as the provider's answer tells."""
+        if self.grant.scopes_unanswered:
+            return []
+        same = str.casefold if self.grant.scopes_ignore_case else str
+        answered = {same(name) for name in granted}
+        known = {Template(scope.name).render(self._values()): scope for scope in self.option.scopes}
+        return [
+            name
+            for name in asked
+            if not (name in known and not known[name].answered)
+            and answered.isdisjoint({same(name), *(same(other) for other in (known[name].answered_as if name in known else ()))})
+        ]
+
+    def server(
+        self, *, secrets: Secrets | None = None, client: ClientCredentials | None = None, redirect_uri: str = ""
+    ) -> AuthorizationServer:
+        """The provider's authorization server. Only for options that have tokens."""
+        grant, client = self.grant, client or ClientCredentials("")
+        values = self._values(secrets) | {"client_id": client.client_id, "redirect_uri": redirect_uri}
+        if client.client_secret is not None:
+            values["client_secret"] = client.client_secret.reveal()
         render = _Renderer(values)
-        refresh = oauth2.refresh
+        refresh = grant.refresh
         return AuthorizationServer(
-            token_url=render.text(oauth2.token_url),
-            authorize_url=render.optional(oauth2.authorize_url),
-            refresh_url=render.optional(refresh.url),
-            revoke_url=render.optional(oauth2.revocation.url if oauth2.revocation else None),
-            issuer=render.optional(oauth2.issuer),
-            sends_issuer=oauth2.sends_issuer,
-            client_authentication=ClientAuthentication(oauth2.client_authentication),
+            # Before the callback it may name a value that is still to come.
+            token_url=render.known(grant.token_url) or "",
+            token_method=grant.token_method,
+            refresh_method=refresh.method,
+            grant_type=grant.grant_type,
+            token_body=None if grant.token_body is None else Secret(grant.token_body.render_document(values)),
+            token_basic=None
+            if grant.token_basic is None
+            else (render.text(grant.token_basic.username), Secret(render.text(grant.token_basic.password))),
+            assertion=None if grant.assertion is None else _assertion(grant.assertion, render),
+            authorize_url=render.optional(grant.authorize_url),
+            refresh_url=render.known(refresh.url),
+            revoke_url=None,
+            issuer=render.optional(grant.issuer),
+            sends_issuer=grant.sends_issuer,
+            client_authentication=ClientAuthentication(grant.client_authentication),
             refresh_client_authentication=_client_authentication(refresh.client_authentication),
-            pkce=oauth2.pkce is not Pkce.UNSUPPORTED,
-            scope_parameter=oauth2.scope_parameter,
-            scope_separator=oauth2.scope_separator,
-            granted_scope_separator=oauth2.granted_scope_separator,
-            body_format=BodyFormat(oauth2.body_format),
-            authorize_parameters=render.all(oauth2.authorize_parameters),
-            token_parameters=render.all(oauth2.token_parameters),
+            pkce=grant.pkce is not Pkce.UNSUPPORTED,
+            scope_parameter=grant.scope_parameter,
+            scope_separator=grant.scope_separator,
+            granted_scope_separator=grant.granted_scope_separator,
+            body_format=BodyFormat(grant.body_format),
+            scope_parameters={Template(scope.name).render(values): scope.parameter for scope in self.option.scopes if scope.parameter},
+            authorize_parameters=render.all(grant.authorize_parameters),
+            token_parameters=render.all(grant.token_parameters),
             refresh_parameters=render.all(refresh.parameters),
-            token_headers=oauth2.token_headers,
-            paths=TokenPaths(**oauth2.token_paths),
-            accepts_form_answer=oauth2.accepts_form_answer,
-            token_types=frozenset(oauth2.token_types),
-            default_lifetime=oauth2.default_lifetime,
-            capture=oauth2.token_capture,
+            token_headers=render.all(grant.token_headers),
+            paths=TokenPaths(**grant.token_paths),
+            refresh_paths=None if refresh.token_paths is None else TokenPaths(**refresh.token_paths),
+            accepts_form_answer=grant.accepts_form_answer,
+            token_types=frozenset(grant.token_types),
+            default_lifetime=grant.default_lifetime,
+            refresh_lifetime=grant.refresh_lifetime,
+            capture=grant.token_capture,
+            secrets=() if secrets is None else tuple(secrets.fields.values()),
         )
 
+    def client(self, secrets: Secrets) -> ClientCredentials:
+        """The client that was typed in, for a grant without an app. One that names none has an empty id."""
+        client_id = self._values(secrets).get("client_id", "")
+        return ClientCredentials(client_id, secrets.fields.get("client_secret"))
+
     def verification(self, verification: Verification, secrets: Secrets) -> OutboundRequest:
-        """The request that proves the credential, with the credential put in."""
+        """The request that proves the credential, with the credential put in. Raises UnusableKey."""
         values = self._values(secrets)
         render = _Renderer(values)
-        headers = {name: template.render(values) for name, template in self.connector.headers.items()}
-        headers |= render.all(verification.headers) | self._credential(values, PlacementLocation.HEADER)
-        url = render.text(verification.url)
-        query = self._credential(values, PlacementLocation.QUERY)
-        if query:
-            pairs = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in query.items())
-            url += ("&" if "?" in url else "?") + pairs
-        body = None if verification.body is None else verification.body.render(values).encode()
-        return OutboundRequest(verification.method, url, headers, body)
+        headers = render.all(verification.headers)
+        body = None
+        if verification.body is not None:
+            body = verification.body.render_document(values).encode()
+        elif verification.form:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+            body = urlencode({name: template.render_document(values) for name, template in verification.form.items()}).encode()
+        request = OutboundRequest(verification.method, render.text(verification.url), headers, body)
+        return self._with_credential(request, values, verification.signature or self.option.signature)
 
     def discovery(self, discovery: Discovery, secrets: Secrets) -> OutboundRequest:
         """The request that finds the account which a grant is for."""
         values = self._values(secrets)
-        headers = {"Accept": "application/json"} | self._credential(values, PlacementLocation.HEADER)
-        return OutboundRequest("GET", discovery.url.render(values), headers)
+        headers = _Renderer(values).all(discovery.headers)
+        request = OutboundRequest(discovery.method, discovery.url.render(values), _ACCEPT_JSON | headers)
+        return request if headers else self._with_credential(request, values, self.option.signature)
+
+    def login(self, secrets: Secrets) -> Login:
+        """The login that proves the credential, where that is no request."""
+        if self.option.login is None:
+            raise TypeError(f"{self.connector.key} has no login in {self.option.key}")
+        login, render = self.option.login, _Renderer(self._values(secrets))
+        return Login(
+            protocol=login.protocol,
+            host=render.text(login.host),
+            port=int(render.text(login.port)),
+            security=render.text(login.security),
+            username=render.text(login.username),
+            password=Secret(render.text(login.password)),
+        )
+
+    def account(self, secrets: Secrets) -> str | None:
+        """What labels the connection where no answer does."""
+        return None if self.option.account is None else self.option.account.render(self._values(secrets)) or None
 
     def revocation(self, revocation: Revocation, client: ClientCredentials, secrets: Secrets, account: str | None) -> RevocationEndpoint:
         """Where and how the grant is ended. A parameter whose names have no value is left out."""
@@ -92,27 +176,33 @@ class Provider:
         values |= {"client_id": client.client_id} | ({} if account is None else {"account": account})
         render = _Renderer(values)
         sent = {name: value for name, value in revocation.parameters.items() if value.names <= values.keys()}
+        # An id or a token is one step of a path, or one value of a query, whatever it holds.
+        quoted = {name: quote(values[name], safe="") for name in ("client_id", "token", "access_token", "refresh_token") if name in values}
         return RevocationEndpoint(
-            # An id is one step of a path, whatever it holds.
-            url=revocation.url.render(values | {"client_id": quote(client.client_id, safe="")}),
+            url=revocation.url.render(values | quoted),
             method=revocation.method,
             client_authentication=_client_authentication(revocation.client_authentication),
             body_format=BodyFormat(revocation.body_format),
+            body=None if revocation.body is None else Secret(revocation.body.render_document(values)),
             parameters={name: Secret(value) for name, value in render.all(sent).items()},
             headers=render.all(revocation.headers),
         )
 
-    def _credential(self, values: Mapping[str, str], location: PlacementLocation) -> dict[str, str]:
-        option = self.option
-        if option.basic is not None and location is PlacementLocation.HEADER:
-            return {"Authorization": _basic(option.basic.username.render(values), option.basic.password.render(values))}
-        return dict(placement.render(values) for placement in option.placements if placement.location is location)
-
-    @property
-    def _oauth2(self) -> OAuth2:
-        if self.option.oauth2 is None:
-            raise TypeError(f"{self.connector.key} has no OAuth 2.0 in {self.option.type}")
-        return self.option.oauth2
+    def _with_credential(self, request: OutboundRequest, values: Mapping[str, str], signature: Signature | None) -> OutboundRequest:
+        """The request as a call with the credential is made: the connector's headers, and the credential in its place."""
+        render = _Renderer(values)
+        headers = {**_ACCEPT_JSON, **render.all(self.connector.headers), **render.all(self.option.headers), **request.headers}
+        url = request.url
+        for placement in self.option.placements:
+            name, value = placement.render(values)
+            if placement.location is PlacementLocation.HEADER:
+                headers |= {name: value} if value else {}
+            elif value:
+                url += ("&" if "?" in url else "?") + f"{quote(name, safe='')}={quote(value, safe='')}"
+        if self.option.basic is not None:
+            headers["Authorization"] = _basic(render.text(self.option.basic.username), render.text(self.option.basic.password))
+        request = OutboundRequest(request.method, url, headers, request.body)
+        return request if signature is None else _signed(request, signature, values)
 
     def _values(self, secrets: Secrets | None = None) -> dict[str, str]:
         """All that a template may name: defaults, then what is known of this connection."""
@@ -130,6 +220,41 @@ def _basic(username: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
 
 
+def _signed(request: OutboundRequest, signature: Signature, values: Mapping[str, str]) -> OutboundRequest:
+    render = _Renderer(values)
+    if isinstance(signature, AwsSignature):
+        token = values.get("session_token")
+        credentials = AwsCredentials(
+            values["access_key_id"], Secret(values["secret_access_key"]), session_token=Secret(token) if token else None
+        )
+        return sign_for_aws(request, credentials, service=render.text(signature.service), region=render.text(signature.region))
+    token, token_secret = render.optional(signature.token), render.optional(signature.token_secret)
+    return sign_with_oauth1(
+        request,
+        OAuth1Credentials(
+            client_key=render.text(signature.consumer_key),
+            client_secret=Secret(render.text(signature.consumer_secret)),
+            token=None if token is None else Secret(token),
+            token_secret=None if token_secret is None else Secret(token_secret),
+        ),
+        method=signature.method,
+        realm=render.optional(signature.realm),
+    )
+
+
+def _assertion(assertion: Assertion, render: "_Renderer") -> tokens.Assertion:
+    passphrase = render.optional(assertion.passphrase)
+    return tokens.Assertion(
+        key=Secret(render.text(assertion.key)),
+        passphrase=Secret(passphrase) if passphrase else None,
+        algorithm=assertion.algorithm,
+        use=tokens.AssertionUse(assertion.use),
+        lifetime=assertion.lifetime,
+        header=render.all(assertion.header),
+        claims=render.all(assertion.claims),
+    )
+
+
 class _Renderer:
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values = values
@@ -140,8 +265,17 @@ class _Renderer:
     def optional(self, template: Template | None) -> str | None:
         return None if template is None else self.text(template)
 
+    def known(self, template: Template | None) -> str | None:
+        """The text, as soon as all that it names is known."""
+        return None if template is None or not template.names <= self._values.keys() else self.text(template)
+
     def all(self, templates: Mapping[str, Template]) -> dict[str, str]:
-        return {name: self.text(template) for name, template in templates.items()}
+        """Every entry, but for those that name what is not known yet, or nothing but what is empty."""
+        return {
+            name: self.text(template)
+            for name, template in templates.items()
+            if template.names <= self._values.keys() and (not template.names or any(self._values[value] for value in template.names))
+        }
 
 
 def _client_authentication(name: str | None) -> ClientAuthentication | None:

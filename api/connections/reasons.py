@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from api.errors import PatchbayError
 from models import Fixer, StatusReason, StatusReasonCode
 
 
@@ -161,6 +162,10 @@ def credential_rejected(provider: str) -> StatusReason:
         "Reconnect with a credential that works.",
         Fixer.CONNECTION_OWNER,
     )
+
+
+def unusable_key(error: PatchbayError) -> StatusReason:
+    return StatusReason(StatusReasonCode.CREDENTIAL_REJECTED, error.message, error.remedy or "", Fixer.CONNECTION_OWNER)
 
 
 def account_mismatch(provider: str) -> StatusReason:

@@ -25,10 +25,10 @@ from api.connections.proof import Proof, Prover, Rejected
 from api.connections.provider import Provider
 from api.connections.secrets import Secrets, credential_place
 from api.errors import Conflict, NotFound, ProviderFailure
-from api.oauth.tokens import ClientCredentials, TokenSet
+from api.oauth.tokens import ClientCredentials
 from api.organization.apps import OAuthApps
 from api.vault.vault import Unreadable, Vault
-from models import AuthenticationType, ConnectionStatus, StatusReasonCode
+from models import ConnectionStatus, StatusReasonCode
 from models.leases import Lease, claim, claim_due, release
 
 logger = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ class Refresher:
         """
         try:
             subject = await self._subject(connection_id)
-            if subject is None or subject.provider.option.oauth2 is None:
+            if subject is None or subject.provider.option.grant is None:
                 return None
             client = await self._client(subject)
         except (Unreadable, NotFound):
@@ -185,6 +185,10 @@ class Refresher:
         try:
             if subject.connection.renewable:
                 await self._renew(subject, lease)
+                if subject.provider.grant.token_url is None:
+                    # Nobody was asked for that token, so it says nothing of whether the key is still good.
+                    subject = await self._subject(lease.connection_id) or subject
+                    await self._outcomes.proven(subject, await self._prove(subject))
             elif self._is_over(subject):
                 raise ProviderFailure(reasons.no_refresh_token(subject.provider.name), retryable=False)
             else:
@@ -256,7 +260,7 @@ class Refresher:
         async with self._pacing.turn(subject.provider.host, subject.provider.name):
             intent = await self._journal.intend(subject.connection, subject.credential, lease)
             try:
-                tokens = await self._exchange_for(subject, client)
+                tokens = await self._exchange.renew(subject.provider, client, subject.secrets, subject.connection.scopes)
             except ProviderFailure as failure:
                 await self._give_up(intent, failure)
                 raise _interrupted(failure, subject) if intent.repeats else failure from None
@@ -277,14 +281,6 @@ class Refresher:
         if await models.Connection.signed_in_with(connection.oauth_app_id, connection.account).exclude(id=connection.id).exists():
             return False
         return await self._exchange.revoke(subject.provider, client, secrets, connection.account)
-
-    async def _exchange_for(self, subject: Subject, client: ClientCredentials) -> TokenSet:
-        connection = subject.connection
-        if connection.authentication_type is AuthenticationType.OAUTH2_CLIENT_CREDENTIALS:
-            return await self._exchange.client_credentials(subject.provider, subject.secrets, connection.scopes)
-        if subject.secrets.refresh_token is None:
-            raise ProviderFailure(reasons.no_refresh_token(subject.provider.name), retryable=False)
-        return await self._exchange.refresh(subject.provider, client, subject.secrets.refresh_token, connection.scopes)
 
     async def _give_up(self, intent: Intent, failure: ProviderFailure) -> None:
         """Keep the intent where the provider may have used the token up without our knowing: the next attempt then tells so."""
@@ -343,7 +339,7 @@ class Refresher:
             return None
         secrets = Secrets.open(self._vault, credential.secrets, credential_place(credential.id, connection.folder_id))
         connector = self._catalog.find(connection.connector_key)
-        option = None if connector is None else connector.find_option(connection.authentication_type)
+        option = None if connector is None else connector.find_option(connection.authentication_type, connection.option_key)
         if connector is None or option is None:
             raise ConnectorGone(connection.connector_key)
         return Subject(connection, credential, secrets, Provider(connector, option, connection.site))
@@ -351,7 +347,7 @@ class Refresher:
     async def _client(self, subject: Subject) -> ClientCredentials:
         app_id = subject.connection.oauth_app_id
         if app_id is None:
-            return ClientCredentials(subject.provider.site.get("client_id", ""), subject.secrets.fields.get("client_secret"))
+            return subject.provider.client(subject.secrets)
         app = await models.OAuthApp.get(id=app_id)
         return ClientCredentials(app.client_id, self._apps.secret_of(app))
 

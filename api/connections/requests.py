@@ -21,6 +21,8 @@ class ConnectRequest:
     folder_id: UUID
     connector_key: str
     authentication_type: AuthenticationType
+    # Which option of that type, where the connector has several; None: the first.
+    option: str | None = None
     name: str | None = None
     # Every value may be secret until the connector says otherwise.
     fields: Mapping[str, Secret] = field(default_factory=dict)

@@ -4,6 +4,7 @@ import random
 from datetime import datetime, timedelta
 
 from api.catalog.connector import Option
+from api.catalog.grant import Refresh
 
 _FIRST_RETRY = timedelta(seconds=10)
 _LAST_RETRY = timedelta(minutes=30)
@@ -17,11 +18,17 @@ def next_due(option: Option, *, renewable: bool, obtained_at: datetime, expires_
     A token that ends and can be renewed: at 50 to 80 % of its life, so that those obtained together are not refreshed together. One that
     ends and cannot: at its end. Any other: when it is to be proven again.
     """
+    refresh = option.grant.refresh if option.grant is not None and renewable else Refresh()
+    if refresh.idle_lifetime is not None:
+        # The refresh token would die of disuse, however long the access token lives.
+        longest = obtained_at + refresh.idle_lifetime
+        expires_at = longest if expires_at is None else min(expires_at, longest)
     if expires_at is None:
         return obtained_at + option.verify_every * chance.uniform(0.9, 1.1)
     if not renewable:
         return expires_at
-    return obtained_at + max((expires_at - obtained_at) * chance.uniform(0.5, 0.8), _SOONEST)
+    wait = max((expires_at - obtained_at) * chance.uniform(0.5, 0.8), _SOONEST)
+    return obtained_at + max(wait, min(refresh.minimum_age or _SOONEST, expires_at - obtained_at))
 
 
 def retry_at(now: datetime, failures: int, chance: random.Random, *, retry_after: timedelta | None = None) -> datetime:

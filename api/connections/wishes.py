@@ -68,8 +68,8 @@ class Wishes:
         """Raises NotFound, PermissionDenied, AuthenticationTypeUnavailable, InvalidInput."""
         await self._access.folder(actor, request.folder_id, Permission.CREATE)
         connector = self._catalog.get(request.connector_key)
-        option = _option(connector, request.authentication_type)
-        mistakes = self._mistakes(option, request.authentication_type, request)
+        option = _option(connector, request.authentication_type, request.option)
+        mistakes = self._mistakes(request.authentication_type, request)
         if request.name is not None and (problem := name_problem(request.name)):
             mistakes["name"] = problem
         if request.idempotency_key is not None and (problem := idempotency_key_problem(request.idempotency_key)):
@@ -77,18 +77,23 @@ class Wishes:
         app, given = _split_own_app(request.authentication_type, request.own_app, request.fields)
         app_id, app_mistakes = await self._app(actor, connector, request, app)
         filled, field_mistakes = fill(
-            _form(connector, option, request.authentication_type, app_known=app is not None or app_id is not None), given
+            _form(connector, option, request.authentication_type, app_known=app is not None or app_id is not None),
+            given,
+            connector.fields_for(option),
         )
+        provider = Provider(connector, option, filled.site)
         mistakes |= app_mistakes | field_mistakes
+        # Scopes may hold site values, which must be good before they can be compared.
+        mistakes |= {} if field_mistakes else scope_mistakes(provider.mandatory_scopes, request.scopes)
         if mistakes:
             raise InvalidInput(mistakes)
         return Wish(
-            provider=Provider(connector, option, filled.site),
+            provider=provider,
             type=request.authentication_type,
             folder_id=request.folder_id,
             name=None if request.name is None else tidy(request.name),
             secrets=filled.secrets,
-            scopes=option.default_scopes if request.scopes is None else request.scopes,
+            scopes=provider.default_scopes if request.scopes is None else request.scopes,
             return_url=request.return_url,
             oauth_app_id=app_id,
             own_app=app,
@@ -98,20 +103,22 @@ class Wishes:
         """What is not given stays as it is; a secret that is not given stays too. Raises as `to_connect`."""
         connector = self._catalog.get(connection.connector_key)
         type = connection.authentication_type
-        option = _option(connector, type)
-        mistakes = self._mistakes(option, type, request)
+        option = _option(connector, type, connection.option_key)
+        mistakes = self._mistakes(type, request)
         app, given = _split_own_app(type, request.own_app, request.fields)
         if app is not None:
             mistakes |= _present(client_mistakes(app.client_id, app.client_secret, prefix="oauthApp."))
         form = _form(connector, option, type, app_known=True)
-        filled, field_mistakes = fill(form, await self._standing(connection, form) | dict(given))
-        if mistakes | field_mistakes:
-            raise InvalidInput(mistakes | field_mistakes)
+        filled, field_mistakes = fill(form, await self._standing(connection, form) | dict(given), connector.fields_for(option))
+        provider = Provider(connector, option, filled.site)
+        mistakes |= field_mistakes or scope_mistakes(provider.mandatory_scopes, request.scopes)
+        if mistakes:
+            raise InvalidInput(mistakes)
         scopes = request.scopes
         if scopes is None:
-            scopes = tuple(dict.fromkeys([*option.mandatory_scopes, *connection.scopes, *connection.missing_scopes]))
+            scopes = tuple(dict.fromkeys([*provider.mandatory_scopes, *connection.scopes, *connection.missing_scopes]))
         return Wish(
-            provider=Provider(connector, option, filled.site),
+            provider=provider,
             type=type,
             folder_id=connection.folder_id,
             name=connection.name,
@@ -125,7 +132,7 @@ class Wishes:
     def of(self, authorization: models.Authorization) -> Wish:
         """The wish that a consent under way keeps. Raises NotFound, AuthenticationTypeUnavailable, Unreadable."""
         connector = self._catalog.get(authorization.connector_key)
-        option = _option(connector, authorization.authentication_type)
+        option = _option(connector, authorization.authentication_type, authorization.option_key)
         kept = FlowSecrets.open(self._vault, authorization.secrets, authorization.id, authorization.folder_id)
         site = {name: value for name, value in authorization.site.items() if name not in _CLIENT}
         client_id = authorization.site.get("client_id")
@@ -149,12 +156,11 @@ class Wishes:
         if wish.oauth_app_id is not None:
             app = await models.OAuthApp.get(id=wish.oauth_app_id)
             return ClientCredentials(app.client_id, self._apps.secret_of(app))
-        secret = wish.secrets.get("client_secret")
-        return ClientCredentials(wish.provider.site["client_id"], secret)
+        return wish.provider.client(Secrets(fields=wish.secrets))
 
-    def _mistakes(self, option: Option, type: AuthenticationType, request: ConnectRequest | ReconnectRequest) -> dict[str, str]:
-        """What is wrong with what both kinds of request have."""
-        mistakes = scope_mistakes(option, request.scopes)
+    def _mistakes(self, type: AuthenticationType, request: ConnectRequest | ReconnectRequest) -> dict[str, str]:
+        """What is wrong with what both kinds of request have, besides scopes and fields."""
+        mistakes: dict[str, str] = {}
         if request.return_url is not None and len(request.return_url) > _LONGEST_URL:
             mistakes["returnUrl"] = f"must not be longer than {_LONGEST_URL} characters"
         elif request.return_url is not None and not self._addresses.allows_return_to(request.return_url):
@@ -211,8 +217,8 @@ def captured(wish: Wish, values: Mapping[str, str]) -> Wish:
     return replace(wish, provider=Provider(provider.connector, provider.option, {**provider.site, **values}))
 
 
-def _option(connector: Connector, type: AuthenticationType) -> Option:
-    option = connector.find_option(type)
+def _option(connector: Connector, type: AuthenticationType, key: str | None) -> Option:
+    option = connector.find_option(type, key)
     if option is None:
         raise AuthenticationTypeUnavailable(
             f"{connector.name} does not offer {type}.", "Choose one of the authentication options of the connector."

@@ -85,6 +85,10 @@ class ConnectInput:
     folder_id: strawberry.ID = strawberry.field(description="Where it goes. Needs CREATE there.")
     connector_key: str = strawberry.field(description="What it connects to.")
     authentication_type: AuthenticationType = strawberry.field(description="How it authenticates: one that the connector offers.")
+    option: str | None = strawberry.field(
+        default=None,
+        description="The key of the authentication option, where the connector has several of this type; the first where absent.",
+    )
     name: str | None = strawberry.field(default=None, description="Made from the connector's name where absent.")
     fields: list[FieldValueInput] | None = strawberry.field(
         default=None, description="What the form of the authentication option asks for."
@@ -212,6 +216,7 @@ def _connect_request(input: ConnectInput) -> ConnectRequest:
         folder_id=id_of(input.folder_id, "folder"),
         connector_key=input.connector_key,
         authentication_type=input.authentication_type,
+        option=input.option,
         name=input.name,
         fields=_fields(input.fields),
         own_app=_own_app(input.oauth_app),

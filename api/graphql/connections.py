@@ -33,6 +33,9 @@ class Connection:
     id: strawberry.ID = strawberry.field(description="Names the connection for good; reconnecting and renaming do not change it.")
     name: str = strawberry.field(description="Its name, unlike those of its folder and connector.")
     authentication_type: AuthenticationType = strawberry.field(description="How it authenticates.")
+    option: str | None = strawberry.field(
+        description="The key of its authentication option; null where it was made before there were several."
+    )
     status: ConnectionStatus = strawberry.field(description="Its state.")
     status_reason: StatusReason | None = strawberry.field(description="Why its status is what it is; null where nothing is wrong.")
     status_changed_at: datetime = strawberry.field(description="Since when its status is what it is.")
@@ -55,6 +58,7 @@ class Connection:
             id=graph_id(row.id),
             name=row.name,
             authentication_type=row.authentication_type,
+            option=row.option_key,
             status=row.status,
             status_reason=StatusReason.of_optional(row.reason),
             status_changed_at=row.status_changed_at,

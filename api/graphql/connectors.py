@@ -1,18 +1,22 @@
 """The catalogue: what can be connected, and how."""
 
+from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
 from api.catalog import connector as catalog
-from api.catalog.connector import ConnectorStage
+from api.catalog.connector import ConnectorStage, Evidence
+from api.catalog.using import Proof
 from api.connections.offers import Offer
 from api.connections.reading import ConnectionQuery, Each
 from api.graphql.context import Info
 from api.graphql.ids import find_id, graph_id
 from api.graphql.listing import connection_page
-from api.graphql.page import After, Cursors, First, Page, checked_first, checked_search, counted, page_of
+from api.graphql.page import After, Cursors, First, Page, PageInfo, checked_first, checked_search, counted
 from api.graphql.words import ConnectorOrigin
+from api.icons import icon_path
 from models import AuthenticationType
 
 if TYPE_CHECKING:
@@ -63,7 +67,10 @@ class ScopeOption:
 @strawberry.type(description="One way to authenticate with a connector.")
 class AuthenticationOption:
     type: AuthenticationType = strawberry.field(description="Which way.")
+    key: str = strawberry.field(description="Tells options of one type apart: what `connect` takes as `option`.")
     label: str = strawberry.field(description="What to call it in a form.")
+    legacy: bool = strawberry.field(description="Whether the vendor is giving it up: choose another one where you can.")
+    proof: Proof = strawberry.field(description="What shows that a credential of this kind works.")
     available: bool = strawberry.field(description="False where this installation cannot offer it now.")
     unavailable_reason: str | None = strawberry.field(description="Why not, and what to do about it.")
     fields: list[CredentialField] = strawberry.field(description="What a form must ask for: from this list alone a client can draw it.")
@@ -74,6 +81,9 @@ class AuthenticationOption:
     def of(cls, offer: Offer) -> "AuthenticationOption":
         return cls(
             type=offer.type,
+            key=offer.option.key,
+            legacy=offer.option.legacy,
+            proof=offer.option.proof,
             label=offer.option.label,
             available=offer.available,
             unavailable_reason=offer.unavailable_reason,
@@ -81,6 +91,12 @@ class AuthenticationOption:
             scopes=[ScopeOption.of(scope) for scope in offer.option.scopes],
             redirect_uri=offer.redirect_uri,
         )
+
+
+@strawberry.type(description="A fact about a connector that nobody has seen confirmed yet.")
+class UnconfirmedFact:
+    key: str = strawberry.field(description="What it is about: a key of the connector's file.")
+    what: str = strawberry.field(description="What is not certain.")
 
 
 @strawberry.type(description="A service that can be connected.")
@@ -93,6 +109,9 @@ class Connector:
     stage: ConnectorStage = strawberry.field(description="How far the connector is.")
     origin: ConnectorOrigin = strawberry.field(description="Where the connector comes from.")
     documentation_url: str | None = strawberry.field(description="Where the vendor explains authentication.")
+    verification: Evidence = strawberry.field(description="What the description of this connector rests on.")
+    unconfirmed: list[UnconfirmedFact] = strawberry.field(description="Single facts that are not certain.")
+    icon_url: str = strawberry.field(description="A picture for lists: its initials, drawn by Patchbay.")
     installed: bool = strawberry.field(description="Whether it is offered here.")
 
     @classmethod
@@ -106,6 +125,9 @@ class Connector:
             stage=connector.stage,
             origin=ConnectorOrigin.CATALOGUE,
             documentation_url=connector.documentation_url,
+            verification=connector.evidence,
+            unconfirmed=[UnconfirmedFact(key=fact.key, what=fact.what) for fact in connector.unconfirmed],
+            icon_url=icon_path(connector.key),
             installed=True,
         )
 
@@ -146,17 +168,36 @@ def _gone(key: str) -> Connector:
         stage=ConnectorStage.LEGACY,
         origin=ConnectorOrigin.CATALOGUE,
         documentation_url=None,
+        verification=Evidence.UNCONFIRMED,
+        unconfirmed=[],
+        icon_url=icon_path(key),
         installed=False,
     )
 
 
 @strawberry.input(description="Which connectors. What is left out does not matter.")
 class ConnectorFilter:
-    search: str | None = strawberry.field(default=None, description="A part of the name, the key or the vendor, without regard to case.")
+    search: str | None = strawberry.field(
+        default=None,
+        description="Words of the name, the vendor or the category, without regard to case and accents; small slips are forgiven.",
+    )
     category: str | None = strawberry.field(default=None, description="Of this category.")
     stage: ConnectorStage | None = strawberry.field(default=None, description="In this stage.")
     authentication_type: AuthenticationType | None = strawberry.field(default=None, description="That authenticate in this way.")
     installed: bool | None = strawberry.field(default=None, description="Offered here, or not.")
+
+
+@strawberry.type(description="How many connectors there are of a category.")
+class CategoryCount:
+    category: str = strawberry.field(description="The category.")
+    count: int = strawberry.field(description="How many connectors of it match the rest of the filter.")
+
+
+@strawberry.type(description="One page of connectors.")
+class ConnectorPage(Page[Connector]):
+    categories: list[CategoryCount] = strawberry.field(
+        description="How many of each category match the filter, whichever category it names: for a list to choose from."
+    )
 
 
 @strawberry.type
@@ -168,7 +209,7 @@ class ConnectorQuery:
         first: First = 50,
         after: After = None,
         filter: Annotated[ConnectorFilter | None, strawberry.argument(description="Only those that match all of it.")] = None,
-    ) -> Page[Connector]:
+    ) -> ConnectorPage:
         wanted = filter or ConnectorFilter()
         cursors = Cursors(
             info.context, "connectors", [wanted.search, wanted.category, wanted.stage, wanted.authentication_type, wanted.installed]
@@ -178,8 +219,12 @@ class ConnectorQuery:
         rest = found if start is None else found[_after(found, start) :]
         page = rest[: checked_first(first)]
         cursor = cursors.write(page[-1].key) if page else None
-        nodes = [Connector.of(connector) for connector in page]
-        return page_of(nodes, cursor=cursor, has_next=len(rest) > len(page), count=counted(len(found)))
+        return ConnectorPage(
+            nodes=[Connector.of(connector) for connector in page],
+            page_info=PageInfo(end_cursor=cursor, has_next_page=len(rest) > len(page)),
+            count=counted(len(found)),
+            categories=_categories(wanted, info),
+        )
 
     @strawberry.field(description="One connector; null where there is none with this key.")
     async def connector(self, info: Info, key: Annotated[str, strawberry.argument(description="Its key.")]) -> Connector | None:
@@ -195,6 +240,11 @@ def _found(wanted: ConnectorFilter, info: Info) -> list[catalog.Connector]:
             text=checked_search(wanted.search), category=wanted.category, stage=wanted.stage, authentication_type=wanted.authentication_type
         )
     )
+
+
+def _categories(wanted: ConnectorFilter, info: Info) -> list[CategoryCount]:
+    counts = Counter(connector.category for connector in _found(replace(wanted, category=None), info))
+    return [CategoryCount(category=category, count=counts[category]) for category in sorted(counts)]
 
 
 def _after(found: list[catalog.Connector], key: str) -> int:

@@ -5,7 +5,8 @@ from typing import TypeVar
 
 import strawberry
 
-from api.catalog.connector import ConnectorStage
+from api.catalog.connector import ConnectorStage, Evidence
+from api.catalog.using import Proof
 from api.connections.reading import OrderField
 from models import (
     AuthenticationType,
@@ -82,6 +83,22 @@ _describe(
     GENERALLY_AVAILABLE="Ready to be relied upon.",
     PREVIEW="New: it may still change.",
     LEGACY="Kept for those who use it; new connections should use another one.",
+)
+_describe(
+    Evidence,
+    "ConnectorVerification",
+    "What the description of a connector rests on.",
+    VENDOR_DOCUMENTED="What the vendor documents. Single facts that are not certain are named.",
+    UNCONFIRMED="Pieced together from other sources: it may not work as it says.",
+)
+_describe(
+    Proof,
+    "CredentialProof",
+    "What shows that a credential works.",
+    REQUEST="A request to the provider that is made with it.",
+    TOKEN_EXCHANGE="That the provider gives a token for it.",
+    LOGIN="A login at the server.",
+    NONE="Nothing that can be done from here: it is kept, and never said to be verified.",
 )
 _describe(
     ConnectorOrigin,

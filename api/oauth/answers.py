@@ -10,14 +10,14 @@ import logging
 import math
 import re
 from collections.abc import Collection, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Never
 from urllib.parse import parse_qsl
 
-from api.oauth.egress import origin_of
 from api.oauth.errors import ServerFailed, ServerRefused, UnusableAnswer, clean_code, clean_description, read_retry_after
-from api.oauth.http import Answer
 from api.oauth.tokens import AuthorizationServer, TokenPaths, TokenSet
+from api.outbound.egress import origin_of
+from api.outbound.http import Answer
 from api.secret import Secret
 
 logger = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ def parse_token_answer(answer: Answer, server: AuthorizationServer, now: datetim
     failure = find_failure(answer, document, server.paths, now, secrets)
     if failure is not None:
         raise failure
-    if not isinstance(document, dict):
+    if not isinstance(document, dict) and server.paths.access_token != "$":
         raise UnusableAnswer(answer.status, "it is not an object")
     return _token_set(document, server, now, answer.status)
 
@@ -116,9 +116,11 @@ def parse_json(body: bytes) -> Document:
 
 
 def find(document: Document, path: str) -> Document:
-    """What stands at a dotted path, `0` being the first of a list; None where nothing stands."""
+    """What stands at a dotted path, `0` being the first of a list; None where nothing stands. `$` is the document itself."""
     if not path:
         return None
+    if path == "$":
+        return document
     found: Document = document
     for name in path.split("."):
         if isinstance(found, dict):
@@ -181,7 +183,7 @@ def _check_depth(document: Document) -> None:
     raise Refused("it is nested too deeply")
 
 
-def _token_set(document: dict[str, Any], server: AuthorizationServer, now: datetime, status: int) -> TokenSet:
+def _token_set(document: Document, server: AuthorizationServer, now: datetime, status: int) -> TokenSet:
     paths = server.paths
     access_token = _token(find(document, paths.access_token), "access token", status)
     if access_token is None:
@@ -192,17 +194,21 @@ def _token_set(document: dict[str, Any], server: AuthorizationServer, now: datet
     if lifetime is None and find(document, paths.expires_in) is not None:
         logger.warning("token lifetime not understood", extra={"provider": origin_of(server.token_url)})
     if lifetime is None:
-        lifetime = server.default_lifetime
+        lifetime = _time_left(find(document, paths.expires_at), now) or server.default_lifetime
+    refresh_token = _token(find(document, paths.refresh_token), "refresh token", status)
     refresh_lifetime = _lifetime(find(document, paths.refresh_expires_in))
+    if refresh_lifetime is None and refresh_token is not None:
+        refresh_lifetime = server.refresh_lifetime
 
     return TokenSet(
         access_token=access_token,
         token_type=token_type,
-        refresh_token=_token(find(document, paths.refresh_token), "refresh token", status),
+        refresh_token=refresh_token,
         expires_at=None if lifetime is None else now + lifetime,
         refresh_expires_at=None if refresh_lifetime is None else now + refresh_lifetime,
         scopes=_scopes(find(document, paths.scope), server),
         captured=_captured(document, server.capture),
+        id_token=_token(find(document, "id_token"), "ID token", status) if server.is_openid else None,
     )
 
 
@@ -232,6 +238,21 @@ def _lifetime(value: Document) -> timedelta | None:
     return min(timedelta(seconds=int(min(value, _LONGEST_LIFETIME.total_seconds()))), _LONGEST_LIFETIME)
 
 
+def _time_left(value: Document, now: datetime) -> timedelta | None:
+    """How long until a time that a server wrote down. None: it wrote none, or it is over."""
+    if isinstance(value, str):
+        try:
+            ends_at = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+        if ends_at.tzinfo is None:
+            ends_at = ends_at.replace(tzinfo=UTC)
+        return _lifetime((ends_at - now).total_seconds())
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return _lifetime(value - now.timestamp())
+
+
 def _scopes(value: Document, server: AuthorizationServer) -> tuple[str, ...] | None:
     if isinstance(value, str):
         separator = server.granted_scope_separator
@@ -244,7 +265,7 @@ def _scopes(value: Document, server: AuthorizationServer) -> tuple[str, ...] | N
     return tuple(dict.fromkeys(name for name in clean if _SCOPE.fullmatch(name)))[:_MAXIMUM_SCOPES]
 
 
-def _captured(document: dict[str, Any], capture: Mapping[str, str]) -> dict[str, str]:
+def _captured(document: Document, capture: Mapping[str, str]) -> dict[str, str]:
     found = {name: find(document, path) for name, path in capture.items()}
     return {
         name: str(value)

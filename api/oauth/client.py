@@ -21,9 +21,10 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from api.clock import Clock
 from api.oauth.answers import parse_revocation_answer, parse_token_answer
+from api.oauth.assertions import sign
 from api.oauth.errors import ReservedParameter
-from api.oauth.http import Answer, OutboundClient, OutboundRequest
 from api.oauth.tokens import (
+    AssertionUse,
     AuthorizationServer,
     BodyFormat,
     ClientAuthentication,
@@ -32,13 +33,19 @@ from api.oauth.tokens import (
     TokenHint,
     TokenSet,
 )
+from api.outbound.http import Answer, OutboundClient, OutboundRequest
 from api.secret import Secret
+
+_CLIENT_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+# Grants that are what they are, whatever a provider calls the way to the first token.
+_ALWAYS_NAMED = frozenset({"refresh_token"})
 
 _DEADLINE = timedelta(seconds=20)
 _MAXIMUM_ANSWER = 256_000
 
 _PARAMETER = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)
-_RESERVED = frozenset({"response_type", "client_id", "redirect_uri", "state", "scope", "nonce", "response_mode", "request", "request_uri"})
+# `request` and `response_mode` are not among them: vendors ask for them with meanings of their own.
+_RESERVED = frozenset({"response_type", "client_id", "redirect_uri", "state", "scope", "nonce", "request_uri"})
 
 Parameters = dict[str, str]
 
@@ -74,13 +81,11 @@ class OAuthClient:
         if server.pkce and code_verifier is None:
             raise ValueError("PKCE needs a verifier")
         url = self._http.guard.check(server.authorize_url).url
-        reserved = _RESERVED | {server.scope_parameter or "scope"}
+        reserved = _RESERVED | {server.scope_parameter or "scope", *server.scope_parameters.values()}
         for name in [*server.authorize_parameters, *(name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True))]:
             _refuse_reserved(name, reserved)
 
-        protocol: Parameters = {}
-        if scopes and server.scope_parameter is not None:
-            protocol[server.scope_parameter] = server.scope_separator.join(scopes)
+        protocol = _scope_parameters(server, scopes)
         if server.pkce and code_verifier is not None:
             protocol["code_challenge"] = create_s256_code_challenge(code_verifier.reveal())
             protocol["code_challenge_method"] = "S256"
@@ -115,25 +120,49 @@ class OAuthClient:
         complete: it has the old refresh token where none came back, and the old scopes where the answer names none.
         """
         tokens = await self._ask_for_tokens(
-            replace(
-                server,
-                token_url=server.refresh_url or server.token_url,
-                client_authentication=server.refresh_client_authentication or server.client_authentication,
-            ),
+            _for_refresh(server),
             client,
             "refresh_token",
             {"refresh_token": refresh_token.reveal()},
             server.refresh_parameters,
             [refresh_token],
         )
-        return _with_scopes(replace(tokens, refresh_token=tokens.refresh_token or refresh_token), scopes)
+        refresh_expires_at = tokens.refresh_expires_at
+        if refresh_expires_at is None and server.refresh_lifetime is not None:
+            # It was used just now, and lives on from here, whether or not it comes back.
+            refresh_expires_at = self._clock() + server.refresh_lifetime
+        renewed = replace(tokens, refresh_token=tokens.refresh_token or refresh_token, refresh_expires_at=refresh_expires_at)
+        return _with_scopes(renewed, scopes)
 
-    async def client_credentials(self, server: AuthorizationServer, client: ClientCredentials, scopes: Sequence[str]) -> TokenSet:
-        """Tokens for the client itself. Where the answer names no scopes, those asked for are granted."""
-        parameters: Parameters = {}
+    async def obtain(
+        self,
+        server: AuthorizationServer,
+        client: ClientCredentials,
+        grant_type: str,
+        parameters: Mapping[str, Secret],
+        scopes: Sequence[str],
+    ) -> TokenSet:
+        """Tokens without a person: for the client itself, for a user name and password, for a key or a signed assertion.
+
+        Where the answer names no scopes, those asked for are granted. Raises UnusableKey where the assertion cannot be signed.
+        """
+        assertion = server.assertion
+        if assertion is not None and assertion.use is AssertionUse.TOKEN:
+            now = self._clock()
+            return TokenSet(sign(assertion, now), expires_at=now + assertion.lifetime, scopes=tuple(scopes))
+        given = {name: value.reveal() for name, value in parameters.items()}
         if scopes and server.scope_parameter is not None:
-            parameters[server.scope_parameter] = server.scope_separator.join(scopes)
-        tokens = await self._ask_for_tokens(server, client, "client_credentials", parameters, server.token_parameters, [])
+            given[server.scope_parameter] = server.scope_separator.join(scopes)
+        tokens = await self._ask_for_tokens(server, client, grant_type, given, server.token_parameters, list(parameters.values()))
+        return _with_scopes(tokens, scopes)
+
+    async def swap(
+        self, server: AuthorizationServer, client: ClientCredentials, access_token: Secret, *, scopes: Sequence[str]
+    ) -> TokenSet:
+        """A token that lasts longer for one that still lasts, as the server's refresh parameters say."""
+        tokens = await self._ask_for_tokens(
+            _for_refresh(server), client, server.refresh_parameters.get("grant_type", ""), {}, server.refresh_parameters, [access_token]
+        )
         return _with_scopes(tokens, scopes)
 
     async def revoke(
@@ -147,7 +176,14 @@ class OAuthClient:
             parameters = {name: value.reveal() for name, value in endpoint.parameters.items()}
         sent = [token, *(endpoint.parameters or {}).values()]
         answer = await self._send(
-            endpoint.url, client, endpoint.client_authentication, endpoint.body_format, parameters, endpoint.headers, method=endpoint.method
+            endpoint.url,
+            client,
+            endpoint.client_authentication,
+            endpoint.body_format,
+            parameters,
+            endpoint.headers,
+            method=endpoint.method,
+            whole_body=endpoint.body,
         )
         parse_revocation_answer(answer, self._clock(), secrets=_with_client_secrets(sent, client))
 
@@ -160,13 +196,33 @@ class OAuthClient:
         extra: Mapping[str, str],
         sent: Collection[Secret],
     ) -> TokenSet:
+        grant_type = grant_type if server.grant_type is None or grant_type in _ALWAYS_NAMED else server.grant_type
+        parameters, headers, sent = dict(parameters), dict(server.token_headers), [*sent, *server.secrets]
+        # None: the client proves itself as it always does.
+        proof: str | None = None
+        if server.assertion is not None:
+            assertion = sign(server.assertion, self._clock())
+            sent = [*sent, assertion]
+            match server.assertion.use:
+                case AssertionUse.GRANT:
+                    parameters["assertion"] = assertion.reveal()
+                case AssertionUse.CLIENT:
+                    parameters |= {"client_assertion_type": _CLIENT_ASSERTION, "client_assertion": assertion.reveal()}
+                case AssertionUse.BEARER:
+                    proof = f"Bearer {assertion.reveal()}"
+        if server.token_basic is not None:
+            proof = _basic(server.token_basic[0], server.token_basic[1].reveal())
+        if proof is not None:
+            headers["authorization"] = proof
         answer = await self._send(
             server.token_url,
-            client,
+            client if client.client_id and proof is None else None,
             server.client_authentication,
             server.body_format,
             _token_parameters(grant_type, parameters, extra),
-            server.token_headers,
+            headers,
+            method=server.token_method,
+            whole_body=server.token_body,
         )
         return parse_token_answer(answer, server, self._clock(), secrets=_with_client_secrets(sent, client))
 
@@ -180,6 +236,7 @@ class OAuthClient:
         extra_headers: Mapping[str, str],
         *,
         method: str = "POST",
+        whole_body: Secret | None = None,
     ) -> Answer:
         headers = {"accept": "application/json"} | {name.lower(): value for name, value in extra_headers.items()}
         if client is not None and authentication is not None:
@@ -188,6 +245,9 @@ class OAuthClient:
             headers |= more_headers
 
         body: bytes | None = None
+        if whole_body is not None:
+            body, parameters = whole_body.reveal().encode(), {}
+            headers.setdefault("content-type", "application/json")
         match body_format:
             case BodyFormat.QUERY:
                 url = add_params_to_uri(url, list(parameters.items())) if parameters else url
@@ -198,6 +258,28 @@ class OAuthClient:
                 body = json.dumps(parameters).encode()
                 headers.setdefault("content-type", "application/json")
         return await self._http.send(OutboundRequest(method, url, headers, body), deadline=_DEADLINE, max_bytes=_MAXIMUM_ANSWER)
+
+
+def _scope_parameters(server: AuthorizationServer, scopes: Sequence[str]) -> Parameters:
+    """The scopes to ask for, each in the parameter where the server looks for it."""
+    asked: dict[str, list[str]] = {}
+    for scope in scopes:
+        parameter = server.scope_parameters.get(scope, server.scope_parameter)
+        if parameter is not None:
+            asked.setdefault(parameter, []).append(scope)
+    return {parameter: server.scope_separator.join(names) for parameter, names in asked.items()}
+
+
+def _for_refresh(server: AuthorizationServer) -> AuthorizationServer:
+    """The server as it is asked for a renewal."""
+    return replace(
+        server,
+        token_url=server.refresh_url or server.token_url,
+        token_method=server.refresh_method or server.token_method,
+        paths=server.refresh_paths or server.paths,
+        client_authentication=server.refresh_client_authentication or server.client_authentication,
+        token_body=None,
+    )
 
 
 def _token_parameters(grant_type: str, parameters: Parameters, extra: Mapping[str, str]) -> Parameters:

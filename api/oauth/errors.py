@@ -5,8 +5,9 @@
     │   ├── ServerRefused       the server understood, and said no
     │   ├── ServerFailed        429, 5xx, a redirect, or an answer that cannot be read
     │   └── UnusableAnswer      a success that we must not build upon, such as one without an access token
+    ├── UnusableKey             an assertion cannot be signed with this key
     ├── ReservedParameter       a connector's extra parameter would replace one of the protocol
-    └── OutboundError           no answer came: see `egress` and `http`
+    └── OutboundError           no answer came: see `api.outbound`
 
 What the server wrote is attacker's text: `error` and `description` are cut and cleaned, hold nothing of what was sent in secret,
 and stay out of the messages.
@@ -88,6 +89,14 @@ class UnusableAnswer(TokenError):
         self.problem = problem
 
 
+class UnusableKey(PatchbayError):
+    def __init__(self) -> None:
+        super().__init__(
+            "The private key cannot be used: it is not PEM, not of the kind that is needed, or its passphrase is not right.",
+            "Give the private key as PEM (“-----BEGIN PRIVATE KEY-----”), with its passphrase if it has one.",
+        )
+
+
 class ReservedParameter(PatchbayError):
     def __init__(self, name: str) -> None:
         super().__init__(
@@ -131,14 +140,19 @@ def read_retry_after(value: str | None, now: datetime) -> timedelta | None:
 
 
 def _clean_line(text: str) -> str:
-    return " ".join(_NOT_OF_A_LINE.sub(" ", text).split())
+    return " ".join(_without_unseen(text, " ").split())
+
+
+def _without_unseen(text: str, blank: str) -> str:
+    """Also without what no version of Unicode has assigned, and what each may assign for itself."""
+    return "".join(character if character.isprintable() else blank for character in _NOT_OF_A_LINE.sub(blank, text))
 
 
 def _betrays(text: str, secrets: Iterable[Secret]) -> bool:
     """Whether a text holds a secret: as it is, URL-encoded, in base64 or hex, in any case, or with characters put between."""
     written = text.casefold()
     # A description is cut and cleaned after this, so it is searched as it came, and as it will be.
-    squeezed = re.sub(r"\s", "", _NOT_OF_A_LINE.sub("", written))
+    squeezed = re.sub(r"\s", "", _without_unseen(written, ""))
     return any(form in written or form in squeezed for secret in secrets for form in _forms(secret))
 
 

@@ -7,25 +7,13 @@ from hypothesis import strategies as st
 
 from api.catalog.binding import Binding
 from api.catalog.catalog import CONNECTORS, Catalog, CatalogMistakes
-from api.catalog.connector import (
-    Connector,
-    ConnectorStage,
-    Discovery,
-    Field,
-    OAuth2,
-    Option,
-    Pkce,
-    Placement,
-    PlacementLocation,
-    Proof,
-    Refresh,
-    Revocation,
-    Scope,
-    Template,
-    Unconfirmed,
-)
-from api.catalog.reading_oauth import BODY_FORMATS, CLIENT_AUTHENTICATIONS, TOKEN_PATHS
+from api.catalog.connector import Connector, ConnectorStage, Field, Option, Scope, Unconfirmed
+from api.catalog.grant import AssertionUse, Discovery, Grant, Pkce, Refresh, Revocation
+from api.catalog.reading_grant import BODY_FORMATS, CLIENT_AUTHENTICATIONS, TOKEN_PATHS
+from api.catalog.template import Template
+from api.catalog.using import Placement, PlacementLocation, Proof
 from api.errors import NotFound, StartRefused
+from api.oauth import tokens
 from api.oauth.tokens import BodyFormat, ClientAuthentication, TokenPaths
 from models import AuthenticationType
 
@@ -139,11 +127,12 @@ def test_a_file_is_read_to_the_last_key(tmp_path: Path) -> None:
         unconfirmed=(Unconfirmed("consent.refresh.rotates", "seen once"),),
         options=(
             Option(
+                key="consent",
                 type=AuthenticationType.OAUTH2_AUTHORIZATION_CODE,
                 label="Sign in",
                 fields=(tenant,),
                 scopes=(Scope("all", mandatory=True, description="Everything"),),
-                oauth2=OAuth2(
+                grant=Grant(
                     token_url=Template("{cloud}/token"),
                     authorize_url=Template("{cloud}/authorize"),
                     issuer=Template("{cloud}"),
@@ -156,7 +145,7 @@ def test_a_file_is_read_to_the_last_key(tmp_path: Path) -> None:
                     body_format="json",
                     authorize_parameters={"prompt": Template("consent")},
                     token_parameters={"audience": Template("{cloud}")},
-                    token_headers={"Accept": "application/json"},
+                    token_headers={"Accept": Template("application/json")},
                     token_paths={"access_token": "data.0.token"},
                     accepts_form_answer=True,
                     token_types=("jwt",),
@@ -170,8 +159,8 @@ def test_a_file_is_read_to_the_last_key(tmp_path: Path) -> None:
                         reuse_window=timedelta(seconds=30),
                     ),
                     revocation=Revocation(Template("{cloud}/revoke"), method="DELETE", headers={"X-Token": Template("{token}")}),
-                    discovery=Discovery(Template("{cloud}/tenants"), entries="data", capture={"tenant": "id"}),
                 ),
+                discovery=Discovery(Template("{cloud}/tenants"), entries="data", capture={"tenant": "id"}),
                 placements=(Placement(PlacementLocation.QUERY, "auth", Template("{access_token}")),),
                 base_url=Template("{cloud}/{tenant}"),
                 verify_every=timedelta(minutes=45),
@@ -259,6 +248,7 @@ def test_a_file_name_that_is_no_key_is_a_mistake(tmp_path: Path) -> None:
 def test_the_words_of_the_files_are_those_of_the_oauth_engine() -> None:
     assert set(CLIENT_AUTHENTICATIONS) == set(ClientAuthentication)
     assert set(BODY_FORMATS) == set(BodyFormat)
+    assert {use.value for use in AssertionUse} == {use.value for use in tokens.AssertionUse}
     assert set(TOKEN_PATHS) == set(TokenPaths.__dataclass_fields__)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from api.catalog.catalog import Catalog, CatalogMistakes
-from api.catalog.reading_oauth import TOKEN_PATHS
+from api.catalog.reading_grant import TOKEN_PATHS
 
 # A file without a mistake; each case changes one thing in it.
 GOOD = """
@@ -139,7 +139,7 @@ CASES = {
     "an option that nothing proves": (
         '[verify]\npath = "/me"\naccount = "email"',
         'consent.proof = "token-exchange"',
-        'api_key.verify: nothing proves the credential: it needs a request, or proof = "token-exchange"',
+        "api_key.verify: nothing proves the credential: it needs a request, or a proof that says why there is none",
     ),
     "a token exchange that does not happen": (
         'label = "API key"',
@@ -149,7 +149,7 @@ CASES = {
     "two proofs": (
         'pkce = "required"',
         'pkce = "required"\nproof = "token-exchange"\nverify.path = "/x"',
-        "consent.verify: the token exchange is the proof already",
+        'consent.verify: with proof = "token-exchange" no request proves it',
     ),
     "plain HTTP": (
         '"https://login.acme.example/token"',
@@ -255,7 +255,7 @@ CASES = {
     "a credential that goes nowhere": (
         'send.headers = { X-Key = "{key}" }',
         "",
-        "api_key.send: says nowhere where the credential goes: it needs headers, query or basic",
+        "api_key.send: says nowhere where the credential goes: it needs headers, query, basic or a signature",
     ),
     "no app at all": ('pkce = "required"', "apps = []", "consent.apps: must name operator, own, or both"),
     "an unknown app": ('pkce = "required"', 'pkce = "required"\napps = ["any"]', "consent.apps: must name operator, own, or both"),
@@ -321,7 +321,8 @@ def test_without_any_option_there_is_nothing_to_connect(tmp_path: Path) -> None:
     text = 'name = "Acme"\ncategory = "dev"\nbase_url = "https://acme.example"\n'
 
     assert mistakes_of(tmp_path, text) == [
-        "offers no way to authenticate: it needs one of consent, client_credentials, personal_access_token, api_key, basic"
+        "offers no way to authenticate: it needs one of consent, client_credentials, password, assertion, personal_access_token, "
+        "api_key, basic, aws_access_key, custom"
     ]
 
 

@@ -4,16 +4,29 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from api.catalog.connector import Connector, Option
+from api.catalog.grant import Blame, Grant
+from api.catalog.template import Template
 from api.connections.attribution import failure_of, reason_of_callback
+from api.connections.provider import Provider
 from api.oauth.answers import parse_token_answer
-from api.oauth.egress import EgressRefused, OutboundError
 from api.oauth.errors import TokenError
-from api.oauth.http import Answer
 from api.oauth.tokens import AuthorizationServer
-from models import Fixer, StatusReasonCode
+from api.outbound.egress import EgressRefused, OutboundError
+from api.outbound.http import Answer
+from models import AuthenticationType, Fixer, StatusReasonCode
 
 NOW = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 SERVER = AuthorizationServer("https://provider.example/token")
+OPTION = Option(
+    "consent",
+    AuthenticationType.OAUTH2_AUTHORIZATION_CODE,
+    "Sign in",
+    grant=Grant(
+        Template("https://provider.example/token"), errors={"token_limit": Blame.BUSY, "no_seat": Blame.PERSON, "gone": Blame.GRANT}
+    ),
+)
+ACME = Provider(Connector("acme", "Acme", "crm", Template("https://api.acme.example"), (OPTION,)), OPTION, {})
 CALLBACK = "https://patchbay.example/provisioning_/callback/acme"
 
 DEAD = ("REAUTHENTICATION_REQUIRED", "CONNECTION_OWNER", False)
@@ -69,7 +82,7 @@ ANSWERS = [
 
 @pytest.mark.parametrize(("status", "body", "expected"), ANSWERS, ids=[f"{status} {body}" for status, body, _ in ANSWERS])
 def test_an_answer_names_who_must_do_what(status: int, body: str, expected: tuple[str, str, bool, str | None]) -> None:
-    failure = failure_of(refusal(status, body), "Acme", redirect_uri=CALLBACK)
+    failure = failure_of(refusal(status, body), ACME, redirect_uri=CALLBACK)
 
     reason = failure.reason
     assert (reason.code, reason.fixable_by, failure.retryable, reason.provider_error) == expected
@@ -109,20 +122,20 @@ def test_a_redirect_mismatch_names_the_url_to_register() -> None:
 
 
 def test_no_answer_is_the_providers_trouble() -> None:
-    failure = failure_of(OutboundError("https://acme.example", "No answer came."), "Acme")
+    failure = failure_of(OutboundError("https://acme.example", "No answer came."), ACME)
 
     assert (failure.reason.code, failure.reason.fixable_by, failure.retryable) == ("PROVIDER_UNREACHABLE", "NOBODY", True)
 
 
 def test_an_address_that_may_not_be_called_is_not_tried_again() -> None:
-    failure = failure_of(EgressRefused("https://acme.example", "it is not public"), "Acme")
+    failure = failure_of(EgressRefused("https://acme.example", "it is not public"), ACME)
 
     assert (failure.reason.code, failure.reason.fixable_by, failure.retryable) == ("PROVIDER_UNREACHABLE", "CONNECTION_OWNER", False)
 
 
 def test_a_wish_for_a_pause_is_passed_on() -> None:
     for status in (400, 429, 503):
-        failure = failure_of(refusal(status, "{}", retry_after="120"), "Acme")
+        failure = failure_of(refusal(status, "{}", retry_after="120"), ACME)
 
         assert failure.retry_after == timedelta(minutes=2)
 
@@ -130,7 +143,7 @@ def test_a_wish_for_a_pause_is_passed_on() -> None:
 def test_no_description_of_a_provider_is_repeated() -> None:
     body = '{"error": "invalid_grant", "error_description": "Mallory wrote this."}'
 
-    failure = failure_of(refusal(400, body), "Acme")
+    failure = failure_of(refusal(400, body), ACME)
 
     assert "Mallory" not in repr((failure.reason, failure.message, failure.remedy))
 
@@ -141,3 +154,17 @@ def refusal(status: int, body: str, *, retry_after: str | None = None) -> TokenE
     with pytest.raises(TokenError) as error:
         parse_token_answer(Answer(status, headers, body.encode()), SERVER, NOW)
     return error.value
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "retryable"),
+    [
+        ("token_limit", StatusReasonCode.RATE_LIMITED, True),
+        ("no_seat", StatusReasonCode.ACCESS_DENIED, False),
+        ("gone", StatusReasonCode.REAUTHENTICATION_REQUIRED, False),
+    ],
+)
+def test_what_the_connector_says_of_a_code_goes_before_what_it_usually_means(code: str, reason: StatusReasonCode, retryable: bool) -> None:
+    failure = failure_of(refusal(400, f'{{"error": "{code}"}}'), ACME)
+
+    assert (failure.reason.code, failure.retryable) == (reason, retryable)

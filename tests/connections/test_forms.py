@@ -3,7 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.catalog.connector import Connector, Field, OAuth2, Option, Scope, Template
+from api.catalog.connector import Connector, Field, Option, Scope
+from api.catalog.grant import Grant
+from api.catalog.template import Template
 from api.connections.forms import fields_of, fill, scope_mistakes
 from api.secret import Secret
 from models import AuthenticationType
@@ -18,15 +20,17 @@ FIELDS = (
     Field("token", "Token", secret=True),
 )
 
+MANDATORY = ("read", "sign")
+
 
 def given_values(**values: str) -> dict[str, Secret]:
     return {name: Secret(value) for name, value in values.items()}
 
 
 def option(type: AuthenticationType = CONSENT, *, client_authentication: str = "client_secret_basic") -> Option:
-    oauth2 = OAuth2(Template("https://acme.example/token"), client_authentication=client_authentication)
+    grant = Grant(Template("https://acme.example/token"), client_authentication=client_authentication)
     scopes = (Scope("read", mandatory=True), Scope("sign", mandatory=True), Scope("write"))
-    return Option(type, "Sign in", fields=FIELDS[1:], scopes=scopes, oauth2=oauth2)
+    return Option("consent", type, "Sign in", fields=FIELDS[1:], scopes=scopes, grant=grant)
 
 
 def connector(option: Option) -> Connector:
@@ -127,17 +131,17 @@ def test_a_public_client_needs_no_secret() -> None:
 
 
 def test_scopes_may_be_left_to_the_connector() -> None:
-    assert scope_mistakes(option(), None) == {}
-    assert scope_mistakes(option(), ["read", "sign", "anything.else/they:have"]) == {}
+    assert scope_mistakes(MANDATORY, None) == {}
+    assert scope_mistakes(MANDATORY, ["read", "sign", "anything.else/they:have"]) == {}
 
 
 def test_mandatory_scopes_must_be_among_those_asked_for() -> None:
-    assert scope_mistakes(option(), ["write"]) == {"scopes": "must include read, sign"}
-    assert scope_mistakes(option(), ["READ", "sign"]) == {"scopes": "must include read"}
+    assert scope_mistakes(MANDATORY, ["write"]) == {"scopes": "must include read, sign"}
+    assert scope_mistakes(MANDATORY, ["READ", "sign"]) == {"scopes": "must include read"}
 
 
 def test_a_scope_that_cannot_be_sent_is_refused() -> None:
     for scope in ("", "a b", "a\nb", "schlüssel", "\ud800", "x" * 501):
-        assert scope_mistakes(option(), ["read", "sign", scope]) == {"scopes": "must each be printable characters without spaces"}
+        assert scope_mistakes(MANDATORY, ["read", "sign", scope]) == {"scopes": "must each be printable characters without spaces"}
     many = [f"scope-{number}" for number in range(199)]
-    assert scope_mistakes(option(), ["read", "sign", *many]) == {"scopes": "must be at most 200"}
+    assert scope_mistakes(MANDATORY, ["read", "sign", *many]) == {"scopes": "must be at most 200"}

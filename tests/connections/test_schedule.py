@@ -11,7 +11,7 @@ from api.connections.schedule import next_due, retry_at
 from models import AuthenticationType
 
 NOW = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
-OPTION = Option(AuthenticationType.OAUTH2_AUTHORIZATION_CODE, "Sign in", verify_every=timedelta(hours=6))
+OPTION = Option("api_key", AuthenticationType.OAUTH2_AUTHORIZATION_CODE, "Sign in", verify_every=timedelta(hours=6))
 
 chances = st.integers(0, 2**32).map(random.Random)
 lifetimes = st.timedeltas(timedelta(seconds=2), timedelta(days=400))

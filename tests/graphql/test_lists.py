@@ -50,6 +50,12 @@ query Alone($b: ConnectionFilter, $down: ConnectionOrder, $id: ID!, $after: Stri
 }
 """
 
+OF_CONNECTORS = """
+query OfConnectors($most: Int!) {
+  connectors(first: 100, filter: {category: "dev"}) { nodes { key connections(first: $most) { totalCount nodes { name } } } }
+}
+"""
+
 
 async def folders_with_connections(graph: Graph) -> list[str]:
     """Two folders with connections, and one without."""
@@ -198,7 +204,7 @@ async def test_lists_of_connectors_are_told_apart(graph_on_both: Graph) -> None:
     graph = graph_on_both
     await folders_with_connections(graph)
 
-    connectors = (await graph.ask("{ connectors { nodes { key connections(first: 1) { totalCount nodes { name } } } } }"))["connectors"]
+    connectors = (await graph.ask(OF_CONNECTORS, most=1))["connectors"]
 
     listed = {node["key"]: node["connections"] for node in connectors["nodes"]}
     assert listed["sandbox"] == {"totalCount": 7, "nodes": [{"name": "a0"}]}
@@ -227,7 +233,7 @@ async def test_lists_within_a_list_hide_what_each_hides(graph_on_both: Graph) ->
     access = {"folderId": ids[1], "userId": str(ben.user_id), "permissions": ["VIEW"]}
     await graph.ask("mutation Give($input: FolderAccessInput!) { setFolderAccess(input: $input) { __typename } }", input=access)
 
-    seen = await graph.seen_by(ben).ask("{ connectors { nodes { key connections(first: 9) { totalCount nodes { name } } } } }")
+    seen = await graph.seen_by(ben).ask(OF_CONNECTORS, most=9)
 
     (listed,) = [node["connections"] for node in seen["connectors"]["nodes"] if node["key"] == "sandbox"]
     assert listed == {"totalCount": 3, "nodes": [{"name": "b0"}, {"name": "b1"}, {"name": "b2"}]}

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from api.oauth.answers import Refused, Unreadable, find, parse_json, parse_revocation_answer, parse_token_answer
 from api.oauth.errors import ServerFailed, ServerRefused, TokenError, UnusableAnswer, read_retry_after
-from api.oauth.http import Answer
 from api.oauth.tokens import AuthorizationServer, TokenPaths, TokenSet
+from api.outbound.http import Answer
 from api.secret import Secret
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -366,10 +366,12 @@ def test_a_code_of_the_standard_is_known_even_where_a_short_secret_is_part_of_it
     [
         ("The code has expired.", "The code has expired."),
         ("two\r\nlines\x1b[31m\u202e and\u200b more\ud800", "two lines [31m and more"),
+        ("of no\U00018d09 one\ue000 and\u00a0all", "of no one and all"),
         ("word " * 100, ("word " * 40).strip()),
         ("The secret client-canary is wrong", None),
         ("The secret CLIENT-CANARY is wrong", None),
         ("The secret client-\x00can\u200bary is wrong", None),
+        ("The secret client-\ue000can\u0378ary is wrong", None),
         ("The secret client - canary is wrong", None),
         ("x " * 97 + "client-canary", None),
         ("refresh+canary", None),

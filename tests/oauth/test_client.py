@@ -9,22 +9,29 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from joserfc import jwt
+from joserfc.jwk import ECKey
 
 from api.oauth.client import OAuthClient
-from api.oauth.egress import EgressGuard, EgressRefused, OutboundError
-from api.oauth.errors import ReservedParameter, ServerFailed, ServerRefused, TokenError, UnusableAnswer
-from api.oauth.http import AnswerTooLarge, OutboundClient, Unreachable
+from api.oauth.errors import ReservedParameter, ServerFailed, ServerRefused, TokenError, UnusableAnswer, UnusableKey
 from api.oauth.tokens import (
+    Assertion,
+    AssertionUse,
     AuthorizationServer,
     BodyFormat,
     ClientAuthentication,
     ClientCredentials,
     RevocationEndpoint,
     TokenHint,
+    TokenPaths,
     TokenSet,
 )
+from api.outbound.egress import EgressGuard, EgressRefused, OutboundError
+from api.outbound.http import AnswerTooLarge, OutboundClient, Unreachable
 from api.secret import Secret
-from tests.oauth.servers import Server, answer, says, serve
+from tests.outbound.servers import Server, answer, says, serve
 
 pytestmark = pytest.mark.anyio
 
@@ -133,7 +140,7 @@ def test_each_verifier_is_new_and_of_256_bits() -> None:
 
 RESERVED = [
     "response_type", "client_id", "redirect_uri", "state", "code_challenge", "code_challenge_method", "code_challenge_x", "scope", "nonce",
-    "response_mode", "request", "request_uri", "STATE", "State", "redirect-uri", "redirect.uri", "redirectUri", "Redirect_URI", "state[]",
+    "request_uri", "STATE", "State", "redirect-uri", "redirect.uri", "redirectUri", "Redirect_URI", "state[]",
     "state[0]", " state", "state ", "state\x00", "stat%65", "%73tate", "%2573tate", "ſtate", "ｓtate", "st\u200bate", "state&x", "x&state",
     "x=1&state", "state=1", "x#", "", "scope\t", "a" * 65,
 ]  # fmt: skip
@@ -143,6 +150,12 @@ RESERVED = [
 def test_an_extra_parameter_never_replaces_one_of_the_protocol(name: str) -> None:
     with pytest.raises(ReservedParameter):
         authorization_url(replace(PROVIDER, authorize_parameters={"prompt": "consent", name: "evil"}))
+
+
+def test_vendors_have_meanings_of_their_own_for_some_names_of_the_protocol() -> None:
+    url = authorization_url(replace(PROVIDER, authorize_parameters={"response_mode": "query", "request": "1"}))
+
+    assert {"response_mode": "query", "request": "1"}.items() <= dict(parse_qsl(urlsplit(url).query)).items()
 
 
 @pytest.mark.parametrize(
@@ -328,12 +341,430 @@ async def test_a_refresh_goes_its_own_way_where_the_provider_has_one() -> None:
 
 async def test_client_credentials_ask_for_scopes_and_get_them() -> None:
     async with serve(says(answer(200, b'{"access_token":"access"}'))) as server, server.client as http:
-        tokens = await oauth(http).client_credentials(
-            provider(server, scope_separator=",", token_parameters={"audience": "api"}), CLIENT, ["read", "write"]
+        tokens = await oauth(http).obtain(
+            provider(server, scope_separator=",", token_parameters={"audience": "api"}), CLIENT, "client_credentials", {}, ["read", "write"]
         )
 
     assert form(server) == {"grant_type": "client_credentials", "scope": "read,write", "audience": "api"}
     assert tokens == TokenSet(Secret("access"), scopes=("read", "write"))
+
+
+# Tokens without a person
+
+
+async def obtain(
+    server: Server,
+    grant_type: str = "client_credentials",
+    parameters: dict[str, str] | None = None,
+    scopes: tuple[str, ...] = (),
+    client: ClientCredentials = CLIENT,
+    **habits: Any,
+) -> TokenSet:
+    given = {name: Secret(value) for name, value in (parameters or {}).items()}
+    async with server.client as http:
+        return await oauth(http).obtain(provider(server, **habits), client, grant_type, given, scopes)
+
+
+async def test_a_user_name_and_a_password_are_a_grant() -> None:
+    async with serve(says(GRANT)) as server:
+        tokens = await obtain(server, "password", {"username": "ann@x", "password": "a b&c=é+%"}, ("read",))
+
+    assert form(server) == {"grant_type": "password", "username": "ann@x", "password": "a b&c=é+%", "scope": "read"}
+    assert (server.header("Authorization") or "").startswith("Basic ")
+    assert tokens == TokenSet(Secret("access"), refresh_token=Secret("new"), expires_at=NOW + timedelta(hours=1), scopes=("read",))
+
+
+async def test_a_grant_without_a_client_names_none() -> None:
+    async with serve(says(GRANT)) as server:
+        for authentication in ClientAuthentication:
+            await obtain(server, "password", {"username": "ann"}, client=ClientCredentials(""), client_authentication=authentication)
+
+    for number in range(len(ClientAuthentication)):
+        assert server.header("Authorization", number) is None
+        assert form(server, number) == {"grant_type": "password", "username": "ann"}
+
+
+@pytest.mark.parametrize(("name", "sent"), [("vendors_own", {"grant_type": "vendors_own"}), ("", {})])
+async def test_a_provider_names_a_grant_as_it_likes_or_not_at_all(name: str, sent: dict[str, str]) -> None:
+    async with serve(says(GRANT)) as server, server.client as http:
+        for habits in ({"grant_type": name}, {"token_parameters": {"grant_type": name}}):
+            await oauth(http).obtain(provider(server, **habits), PUBLIC_CLIENT, "client_credentials", {"apikey": Secret("1")}, [])
+
+    assert form(server) == form(server, 1) == {**sent, "apikey": "1", "client_id": "client id"}
+
+
+async def test_a_refresh_is_named_as_one_whatever_the_grant_is_called() -> None:
+    async with serve(says(GRANT)) as server:
+        await refresh(server, grant_type="")
+
+    assert form(server) == {"grant_type": "refresh_token", "refresh_token": "old&token"}
+
+
+async def test_a_token_may_be_asked_for_by_get() -> None:
+    async with serve(says(GRANT)) as server:
+        await obtain(
+            server,
+            "fb_exchange_token",
+            {"fb_exchange_token": "a&b"},
+            token_method="GET",
+            body_format=BodyFormat.QUERY,
+            client_authentication=ClientAuthentication.CLIENT_SECRET_POST,
+        )
+
+    method, target, _ = server.requests[0].partition(b"\r\n")[0].decode().split(" ")
+    assert method == "GET"
+    assert dict(parse_qsl(urlsplit(target).query)) == {
+        "grant_type": "fb_exchange_token",
+        "fb_exchange_token": "a&b",
+        "client_id": "client id",
+        "client_secret": "s:ec/ret+é",
+    }
+    assert server.body() == b""
+    assert server.header("Content-Length") is None
+
+
+async def test_a_query_of_the_token_endpoint_is_kept() -> None:
+    async with serve(says(GRANT)) as server, server.client as http:
+        server_with_query = AuthorizationServer(
+            server.url("/token?tenant=a%20b"), body_format=BodyFormat.QUERY, client_authentication=ClientAuthentication.NONE
+        )
+        await oauth(http).obtain(server_with_query, CLIENT, "client_credentials", {}, [])
+
+    target = server.requests[0].split(b" ")[1].decode()
+    assert parse_qsl(urlsplit(target).query) == [("tenant", "a b"), ("grant_type", "client_credentials"), ("client_id", "client id")]
+
+
+async def test_a_providers_own_basic_is_the_only_proof() -> None:
+    """Whatever else a connector sends: two proofs are none."""
+    async with serve(says(GRANT)) as server:
+        for authentication in ClientAuthentication:
+            await obtain(
+                server,
+                token_basic=("ann", Secret("p:é")),
+                client_authentication=authentication,
+                token_headers={"AUTHORIZATION": "evil"},
+            )
+
+    for number in range(len(ClientAuthentication)):
+        header = server.header("Authorization", number) or ""
+        assert base64.b64decode(header.removeprefix("Basic ")).decode() == "ann:p:é"
+        assert form(server, number) == {"grant_type": "client_credentials"}
+
+
+async def test_a_whole_body_is_sent_as_it_is() -> None:
+    body = '{"method":"login","params":["ann","a\\"b\\\\é"],"id":1}'
+    answered = answer(200, b'{"result":"token"}', Content_Type="application/json")
+    async with serve(says(answered)) as server:
+        tokens = await obtain(
+            server, "password", {"username": "x"}, client=ClientCredentials(""), token_body=Secret(body), paths=TokenPaths("result")
+        )
+        await obtain(
+            server,
+            token_body=Secret("<a/>"),
+            client=ClientCredentials(""),
+            token_headers={"Content-Type": "text/xml"},
+            paths=TokenPaths("result"),
+        )
+
+    assert tokens == TokenSet(Secret("token"), scopes=())
+    assert server.body() == body.encode()
+    assert json.loads(server.body())["params"] == ["ann", 'a"b\\é']
+    assert server.header("Content-Type") == "application/json"
+    assert (server.body(1), server.header("Content-Type", 1)) == (b"<a/>", "text/xml")
+
+
+async def test_a_whole_body_is_for_the_first_token_only() -> None:
+    async with serve(says(GRANT)) as server:
+        await refresh(server, token_body=Secret("whole"))
+
+    assert form(server) == {"grant_type": "refresh_token", "refresh_token": "old&token"}
+
+
+# Signed assertions
+
+SIGNER = generate_private_key(SECP256R1())
+ASSERTION = Assertion(
+    Secret(SIGNER.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()),
+    "ES256",
+    AssertionUse.GRANT,
+    timedelta(minutes=10),
+    claims={"iss": "client id"},
+)
+
+
+def check_assertion(text: str) -> None:
+    public = SIGNER.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    claims = jwt.decode(text, ECKey.import_key(public), algorithms=["ES256"]).claims
+    issued = int(NOW.timestamp()) - 30
+    assert {name: value for name, value in claims.items() if name != "jti"} == {"iss": "client id", "iat": issued, "exp": issued + 600}
+
+
+async def test_an_assertion_is_the_grant() -> None:
+    async with serve(says(GRANT)) as server:
+        await obtain(server, "urn:ietf:params:oauth:grant-type:jwt-bearer", client=ClientCredentials(""), assertion=ASSERTION)
+
+    sent = form(server)
+    check_assertion(sent.pop("assertion"))
+    assert sent == {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer"}
+    assert server.header("Authorization") is None
+
+
+async def test_an_assertion_is_the_proof_of_a_client_at_every_token_request() -> None:
+    habits: dict[str, Any] = {
+        "assertion": replace(ASSERTION, use=AssertionUse.CLIENT),
+        "client_authentication": ClientAuthentication.CLIENT_SECRET_POST,
+    }
+    async with serve(says(GRANT)) as server:
+        await obtain(server, client=PUBLIC_CLIENT, scopes=("read",), **habits)
+        await refresh(server, PUBLIC_CLIENT, **habits)
+        await exchange(server, PUBLIC_CLIENT, **habits)
+
+    ids = set()
+    for number, grant_type in enumerate(("client_credentials", "refresh_token", "authorization_code")):
+        sent = form(server, number)
+        check_assertion(sent["client_assertion"])
+        ids.add(sent["client_assertion"])
+        assert sent["client_assertion_type"] == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+        assert (sent["grant_type"], sent["client_id"]) == (grant_type, "client id")
+        assert "client_secret" not in sent
+    assert len(ids) == 3
+
+
+async def test_an_assertion_is_the_bearer_of_the_request_and_its_only_proof() -> None:
+    async with serve(says(answer(201, b'{"token":"access","expires_at":"2026-03-01T13:00:00Z"}'))) as server:
+        tokens = await obtain(
+            server,
+            assertion=replace(ASSERTION, use=AssertionUse.BEARER),
+            token_parameters={"grant_type": ""},
+            paths=TokenPaths("token", expires_at="expires_at"),
+        )
+
+    check_assertion((server.header("Authorization") or "").removeprefix("Bearer "))
+    assert server.body() == b""
+    assert tokens == TokenSet(Secret("access"), expires_at=NOW + timedelta(hours=1), scopes=())
+
+
+async def test_an_assertion_may_be_the_token_and_nobody_is_asked(outward: list[object]) -> None:
+    server = AuthorizationServer("https://provider.example/token", assertion=replace(ASSERTION, use=AssertionUse.TOKEN))
+
+    tokens = await oauth(OutboundClient(EgressGuard())).obtain(server, ClientCredentials(""), "", {}, ["read"])
+
+    check_assertion(tokens.access_token.reveal())
+    assert replace(tokens, access_token=Secret("x")) == TokenSet(Secret("x"), expires_at=NOW + timedelta(minutes=10), scopes=("read",))
+    assert outward == []
+
+
+@pytest.mark.parametrize("use", AssertionUse)
+async def test_a_key_that_cannot_sign_sends_nothing(use: AssertionUse, outward: list[object]) -> None:
+    server = AuthorizationServer("https://provider.example/token", assertion=replace(ASSERTION, use=use, key=Secret("canary")))
+
+    with pytest.raises(UnusableKey) as unusable:
+        await oauth(OutboundClient(EgressGuard())).obtain(server, CLIENT, "", {}, [])
+
+    assert "canary" not in f"{unusable.value} {unusable.value!r}"
+    assert outward == []
+
+
+@pytest.mark.parametrize(
+    "habits",
+    [
+        {"token_basic": ("id", Secret("canary"))},
+        {"token_body": Secret('{"password":"canary"}')},
+        {"token_parameters": {"apikey": "canary"}},
+        {"token_headers": {"X-Key": "canary"}},
+    ],
+)
+async def test_no_error_repeats_what_was_filled_into_a_template(habits: dict[str, Any]) -> None:
+    async def echo(writer: Any) -> None:
+        request = server.requests[-1].decode()
+        await says(answer(400, json.dumps({"error": request, "error_description": request}).encode()))(writer)
+
+    async with serve(echo) as server:
+        with pytest.raises(ServerRefused) as refused:
+            await obtain(server, **habits, secrets=(Secret("canary"),))
+
+    assert (refused.value.error, refused.value.description) == (None, None)
+
+
+@pytest.mark.parametrize("use", [AssertionUse.GRANT, AssertionUse.CLIENT, AssertionUse.BEARER])
+async def test_no_error_repeats_an_assertion(use: AssertionUse) -> None:
+    async def echo(writer: Any) -> None:
+        request = server.requests[-1].decode()
+        await says(answer(400, json.dumps({"error": request, "error_description": request}).encode()))(writer)
+
+    async with serve(echo) as server:
+        with pytest.raises(ServerRefused) as refused:
+            await obtain(server, assertion=replace(ASSERTION, use=use))
+
+    assert (refused.value.error, refused.value.description) == (None, None)
+
+
+# Longer tokens for those that still last, and renewals that go their own way
+
+
+async def swap(server: Server, **habits: Any) -> TokenSet:
+    async with server.client as http:
+        return await oauth(http).swap(provider(server, **habits), CLIENT, Secret("short-lived"), scopes=["read"])
+
+
+async def test_a_token_is_swapped_for_one_that_lasts_longer() -> None:
+    async with serve(says(answer(200, b'{"access_token":"long","expires_in":5184000}'))) as server:
+        tokens = await swap(
+            server,
+            refresh_url=server.url("/swap"),
+            refresh_method="GET",
+            body_format=BodyFormat.QUERY,
+            refresh_client_authentication=ClientAuthentication.CLIENT_SECRET_POST,
+            refresh_parameters={"grant_type": "ig_exchange_token", "access_token": "short-lived"},
+            token_parameters={"only": "for codes"},
+        )
+
+    method, target, _ = server.requests[0].partition(b"\r\n")[0].decode().split(" ")
+    assert (method, urlsplit(target).path) == ("GET", "/swap")
+    assert dict(parse_qsl(urlsplit(target).query)) == {
+        "grant_type": "ig_exchange_token",
+        "access_token": "short-lived",
+        "client_id": "client id",
+        "client_secret": "s:ec/ret+é",
+    }
+    assert tokens == TokenSet(Secret("long"), expires_at=NOW + timedelta(days=60), scopes=("read",))
+
+
+async def test_a_swap_without_a_grant_names_none_and_its_errors_tell_no_token() -> None:
+    said = [answer(200, b'{"access_token":"long"}'), answer(400, b'{"error":"short-lived","error_description":"no short-lived"}')]
+
+    async def respond(writer: Any) -> None:
+        await says(said.pop(0))(writer)
+
+    async with serve(respond) as server:
+        await swap(server, client_authentication=ClientAuthentication.NONE)
+        with pytest.raises(ServerRefused) as refused:
+            await swap(server, client_authentication=ClientAuthentication.NONE)
+
+    assert form(server) == {"client_id": "client id"}
+    assert (refused.value.error, refused.value.description) == (None, None)
+
+
+async def test_a_refresh_has_its_own_method_and_its_answer_other_members() -> None:
+    said = answer(200, b'{"data":[{"new":"renewed","again":"next","lasts":60}],"access_token":"decoy"}')
+    async with serve(says(said)) as server:
+        tokens = await refresh(
+            server,
+            refresh_method="PUT",
+            refresh_paths=TokenPaths("data.0.new", "data.0.again", expires_in="data.0.lasts"),
+            paths=TokenPaths("nowhere"),
+        )
+
+    assert server.requests[0].startswith(b"PUT /token ")
+    assert tokens == TokenSet(Secret("renewed"), refresh_token=Secret("next"), expires_at=NOW + timedelta(seconds=60), scopes=("read",))
+
+
+@pytest.mark.parametrize("body", [b'"the-token"', b' "the-token" \n'])
+async def test_an_answer_may_be_the_token_itself(body: bytes) -> None:
+    async with serve(says(answer(200, body))) as server:
+        tokens = await obtain(server, paths=TokenPaths("$"), default_lifetime=timedelta(minutes=30))
+
+    assert tokens == TokenSet(Secret("the-token"), expires_at=NOW + timedelta(minutes=30), scopes=())
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (200, b"the-token", ServerFailed),
+        (200, b'""', UnusableAnswer),
+        (200, b'"two words"', UnusableAnswer),
+        (200, b"null", UnusableAnswer),
+        (200, b"17", UnusableAnswer),
+        (200, b'["the-token"]', UnusableAnswer),
+        (200, b'{"error":"invalid_grant"}', ServerRefused),
+        (401, b'"the-token"', ServerFailed),
+    ],
+)
+async def test_an_answer_that_is_a_text_must_be_a_token(status: int, body: bytes, error: type[Exception]) -> None:
+    async with serve(says(answer(status, body))) as server:
+        with pytest.raises(error):
+            await obtain(server, paths=TokenPaths("$"))
+
+
+@pytest.mark.parametrize(
+    ("told", "lifetime"),
+    [
+        ("2026-03-01T13:00:00Z", timedelta(hours=1)),
+        ("2026-03-01T13:00:00.500Z", timedelta(hours=1)),
+        ("2026-03-01T14:00:00+01:00", timedelta(hours=1)),
+        ("2026-03-01T13:00:00", timedelta(hours=1)),
+        (1_772_370_000, timedelta(hours=1)),
+        (1_772_370_000.9, timedelta(hours=1)),
+        ("2126-03-01T12:00:00Z", timedelta(days=400)),
+        ("9999-12-31T23:59:59-23:59", timedelta(days=400)),
+        (10**19, timedelta(days=400)),
+        # Over, or not understood: then as long as its provider's tokens last.
+        ("2026-03-01T11:59:59Z", timedelta(minutes=5)),
+        ("0001-01-01T00:00:00+23:59", timedelta(minutes=5)),
+        (1_772_360_000, timedelta(minutes=5)),
+        (-1, timedelta(minutes=5)),
+        ("soon", timedelta(minutes=5)),
+        (True, timedelta(minutes=5)),
+        (None, timedelta(minutes=5)),
+        ([], timedelta(minutes=5)),
+    ],
+)
+async def test_the_end_of_a_token_may_be_told_as_a_time(told: Any, lifetime: timedelta) -> None:
+    body = json.dumps({"access_token": "access", "ends": {"at": told}}).encode()
+    async with serve(says(answer(200, body))) as server:
+        tokens = await obtain(server, paths=TokenPaths(expires_at="ends.at"), default_lifetime=timedelta(minutes=5))
+
+    assert tokens.expires_at == NOW + lifetime
+
+
+async def test_a_lifetime_is_believed_before_a_time() -> None:
+    async with serve(says(answer(200, b'{"access_token":"a","expires_in":60,"at":"2026-03-01T13:00:00Z"}'))) as server:
+        tokens = await obtain(server, paths=TokenPaths(expires_at="at"))
+
+    assert tokens.expires_at == NOW + timedelta(seconds=60)
+
+
+MONTH = timedelta(days=30)
+
+
+@pytest.mark.parametrize(
+    ("said", "refresh_token", "ends_at"),
+    [
+        (b'{"access_token":"a","refresh_token":"new"}', "new", NOW + MONTH),
+        # Used just now, it lives on, though it does not come back.
+        (b'{"access_token":"a"}', "old&token", NOW + MONTH),
+        (b'{"access_token":"a","refresh_token":"new","refresh_token_expires_in":60}', "new", NOW + timedelta(seconds=60)),
+        (b'{"access_token":"a","refresh_token_expires_in":60}', "old&token", NOW + timedelta(seconds=60)),
+    ],
+)
+async def test_a_refresh_prolongs_the_life_of_its_token(said: bytes, refresh_token: str, ends_at: datetime) -> None:
+    async with serve(says(answer(200, said))) as server:
+        tokens = await refresh(server, refresh_lifetime=MONTH)
+
+    assert tokens == TokenSet(Secret("a"), refresh_token=Secret(refresh_token), refresh_expires_at=ends_at, scopes=("read",))
+
+
+async def test_a_first_refresh_token_lives_as_long_as_its_provider_says() -> None:
+    async with serve(says(GRANT)) as server:
+        tokens = await exchange(server, refresh_lifetime=MONTH)
+        without = await obtain(server, refresh_lifetime=MONTH, paths=TokenPaths(refresh_token="nowhere"))
+
+    assert tokens.refresh_expires_at == NOW + MONTH
+    assert (without.refresh_token, without.refresh_expires_at) == (None, None)
+
+
+def test_scopes_may_be_asked_for_in_parameters_of_their_own() -> None:
+    habits: dict[str, Any] = {"scope_parameters": {"me": "user_scope", "mine": "user_scope", "none": "x"}, "scope_separator": ","}
+    url = authorization_url(replace(PROVIDER, **habits), scopes=("read", "me", "write", "mine"))
+    only = authorization_url(replace(PROVIDER, **habits | {"scope_parameter": None}), scopes=("read", "me"))
+
+    assert [pair for pair in parse_qsl(urlsplit(url).query) if "scope" in pair[0]] == [("scope", "read,write"), ("user_scope", "me,mine")]
+    assert [pair for pair in parse_qsl(urlsplit(only).query) if "scope" in pair[0]] == [("user_scope", "me")]
+
+
+def test_a_parameter_of_scopes_is_replaced_by_none_of_the_connectors() -> None:
+    with pytest.raises(ReservedParameter):
+        authorization_url(replace(PROVIDER, scope_parameters={"me": "user_scope"}, authorize_parameters={"user_scope": "evil"}))
 
 
 # Revocation
@@ -461,7 +892,7 @@ async def test_a_server_that_repeats_what_it_was_told_gets_none_of_it_into_an_er
 async def test_no_secret_goes_to_an_address_that_is_refused(url: str, outward: list[object]) -> None:
     async with OutboundClient(EgressGuard()) as http:
         with pytest.raises(EgressRefused) as refused:
-            await oauth(http).client_credentials(AuthorizationServer(url), CLIENT, [])
+            await oauth(http).obtain(AuthorizationServer(url), CLIENT, "client_credentials", {}, [])
 
     assert "canary" not in str(refused.value)
     assert outward == []

@@ -26,7 +26,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from api.oauth.egress import Destination, EgressGuard, EgressRefused, ForbiddenAddress, OutboundError, origin_of
+from api.outbound.egress import Destination, EgressGuard, EgressRefused, ForbiddenAddress, OutboundError, origin_of
 
 __all__ = [
     "Answer",
@@ -73,7 +73,7 @@ class Obstacle(StrEnum):
             case Obstacle.TLS:
                 return "its TLS certificate or handshake is not good"
             case Obstacle.EXCHANGE:
-                return "the connection broke, or the answer was not HTTP"
+                return "the connection broke, or its answer was not of the protocol"
 
 
 class Unreachable(OutboundError):
@@ -133,12 +133,17 @@ class OutboundClient:
         self._connections_per_host = connections_per_host
         self._session: aiohttp.ClientSession | None = None
 
+    @property
+    def tls(self) -> ssl.SSLContext:
+        """For calls by another protocol than HTTP."""
+        return tls_context(self._ca_file, alpn=None)
+
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(
             resolver=_GuardedResolver(self.guard),
             socket_factory=self._open_socket,
             use_dns_cache=False,
-            ssl=_tls_context(self._ca_file),
+            ssl=tls_context(self._ca_file),
             limit=_CONNECTIONS,
             limit_per_host=self._connections_per_host,
             keepalive_timeout=_KEEP_ALIVE.total_seconds(),
@@ -276,10 +281,12 @@ def _check_headers(request: OutboundRequest, origin: str) -> None:
 
 # The authorities of a system take 20 ms to load, and do not change under a running process.
 @cache
-def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
+def tls_context(ca_file: Path | None, *, alpn: str | None = "http/1.1") -> ssl.SSLContext:
+    """How certificates are verified: always, by the authorities of the system and of the operator."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
+    if alpn is not None:
+        context.set_alpn_protocols([alpn])
     # The paths that OpenSSL was built with, and not those of SSL_CERT_FILE and SSL_CERT_DIR.
     paths = ssl.get_default_verify_paths()
     cafile = paths.openssl_cafile if Path(paths.openssl_cafile).is_file() else None

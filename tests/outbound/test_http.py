@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import trustme
 
-from api.oauth.egress import EgressGuard, EgressRefused
-from api.oauth.http import Answer, AnswerTooLarge, DeadlineExceeded, Obstacle, OutboundClient, OutboundRequest, Unreachable, _tls_context
-from tests.oauth.servers import Respond, Server, answer, says, serve
+from api.outbound.egress import EgressGuard, EgressRefused
+from api.outbound.http import Answer, AnswerTooLarge, DeadlineExceeded, Obstacle, OutboundClient, OutboundRequest, Unreachable, tls_context
+from tests.outbound.servers import Respond, Server, answer, says, serve
 
 pytestmark = pytest.mark.anyio
 
@@ -384,7 +384,7 @@ async def test_bad_tls_gets_not_one_byte_of_the_request(bad: str, authority: tru
 async def test_the_environment_adds_no_certificate_authority(
     authority: trustme.CA, ca_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    _tls_context.cache_clear()
+    tls_context.cache_clear()
     monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
     monkeypatch.setenv("SSL_CERT_DIR", str(ca_file.parent))
     monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))

@@ -165,6 +165,19 @@ class EgressGuard:
         path_and_query = "/" + (match["rest"] or "").removeprefix("/")
         return Destination(f"{scheme}://{authority}{path_and_query}", origin, host.strip("[]"), port, is_allowed)
 
+    def check_host(self, host: str, port: int, *, origin: str) -> Destination:
+        """The destination of a call by another protocol than HTTP, on any port. Raises EgressRefused."""
+        name = host.lower()
+        if not _URL.fullmatch(f"https://{name}") or "/" in name or (":" in name.strip("[]") and not name.startswith("[")):
+            raise EgressRefused(origin, "its host is not a host name")
+        literal = _literal(name, origin)
+        is_allowed = not self._allowed_hosts.isdisjoint({name, f"{name}:{port}"})
+        if literal is not None and not is_allowed and not is_public(literal):
+            raise EgressRefused(origin, "its address is not public")
+        if not 0 < port < 65536:
+            raise EgressRefused(origin, "there is no such port")
+        return Destination(f"{origin}:{port}", origin, name.strip("[]"), port, is_allowed)
+
     async def addresses(self, destination: Destination) -> list[str]:
         """The checked addresses of a name. Raises ForbiddenAddress where any one of them is not public, OSError where there is none."""
         found = await self._lookup(destination.host)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.oauth.egress import Destination, EgressGuard, EgressRefused, is_public
-from api.oauth.http import Obstacle, OutboundClient, OutboundRequest, Unreachable
-from tests.oauth.servers import answer, says, serve
+from api.outbound.egress import Destination, EgressGuard, EgressRefused, is_public
+from api.outbound.http import Obstacle, OutboundClient, OutboundRequest, Unreachable
+from tests.outbound.servers import answer, says, serve
 
 pytestmark = pytest.mark.anyio
 

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
-from api.oauth.egress import EgressGuard
-from api.oauth.http import OutboundClient
+from api.outbound.egress import EgressGuard
+from api.outbound.http import OutboundClient
 
 Respond = Callable[[asyncio.StreamWriter], Awaitable[None]]
 

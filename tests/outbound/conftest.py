@@ -1,0 +1,3 @@
+from tests.outward import outward
+
+__all__ = ["outward"]
