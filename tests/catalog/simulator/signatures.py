@@ -7,8 +7,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
@@ -101,9 +103,9 @@ def check_oauth1(request: Arrived, signed: Signed, values: Mapping[str, str]) ->
 
 def check_assertion(token: str, assertion: Assertion, *, key: str, claims: Mapping[str, object], now: datetime) -> None:
     """RFC 7519, with the claims and times that the vendor demands."""
-    kind = ECKey if assertion.algorithm.startswith("ES") else RSAKey
+    kind: Any = ECKey if assertion.algorithm.startswith("ES") else RSAKey
     try:
-        found = jwt.decode(token, kind.import_key(public_key(key)), algorithms=[assertion.algorithm])
+        found = jwt.decode(token, kind(load_der_public_key(public_key(key)), None), algorithms=[assertion.algorithm])
     except (JoseError, ValueError) as error:
         raise BadSignature(f"the assertion is not good: {type(error).__name__}") from None
     header = {name: value for name, value in found.header.items() if name not in ("alg", "typ")}
