@@ -1,38 +1,79 @@
 """Who may do what. One vocabulary of permissions; a denial never tells that something exists which the actor may not see.
 
-A grant in a folder holds for every folder below it. A personal workspace is its owner's alone, administrators included; in every
-shared folder an administrator may do everything.
+A grant in a folder holds for every folder below it. A personal workspace is its owner's alone, from administrators too, who may only
+end what is in it or hand it over; in every shared folder an administrator may do everything.
+
+What is allowed is asked in the transaction that does it, and stays so until that ends: on PostgreSQL the row of whoever acts is held, and
+who takes a right away waits for it. One order for all who hold rows, so that none waits for another for good: the lock upon policies,
+people by their ids, groups, connections, OAuth apps.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from uuid import UUID
+
+from tortoise.context import require_context
 
 import models
 from api.errors import NotFound, PermissionDenied
 from models import FolderKind, Permission
-from models.database import rows
+from models.database import in_own_transaction, rows
 
-_IN_A_WORKSPACE = Permission.every() & ~Permission.MANAGE
+_EVERY = Permission.every()
+_IN_A_WORKSPACE = _EVERY & ~Permission.MANAGE
+# The id of no folder: what is not there is asked about like what is hidden, so that the two take equally long.
+_NOWHERE = UUID(int=0)
 
-_GRANTS_DOWNWARD = """
-WITH RECURSIVE reach(folder_id, permissions) AS (
+# In a transaction the row is held on PostgreSQL, so that who takes a right away waits for the acts that it allowed, and then ends
+# those that come after. On SQLite a transaction is alone anyway.
+_STANDING = "SELECT administrator FROM user_account WHERE id = $1 AND deactivated_at IS NULL{token}{held}"
+_WITH_TOKEN = " AND EXISTS (SELECT 1 FROM api_token WHERE id = $2 AND user_id = $1 AND revoked_at IS NULL)"
+
+# What a user was given, by name or with a group.
+_GRANTED = """
+granted(folder_id, permissions) AS (
   SELECT folder_id, permissions FROM folder_grant WHERE user_id = $1
+  UNION ALL
+  SELECT given.folder_id, given.permissions
+  FROM folder_group_grant AS given JOIN group_member ON group_member.group_id = given.group_id WHERE group_member.user_id = $1
+)
+"""
+_GRANTS_DOWNWARD = """
+WITH RECURSIVE {granted}, reach(folder_id, permissions) AS (
+  SELECT folder_id, permissions FROM granted
   UNION ALL
   SELECT folder.id, reach.permissions FROM folder JOIN reach ON folder.parent_id = reach.folder_id
 )
 SELECT folder_id, permissions FROM reach
 """
-
 _GRANTS_UPWARD = """
-WITH RECURSIVE above(origin, id, parent_id) AS (
+WITH RECURSIVE {granted}, above(origin, id, parent_id) AS (
   SELECT id, id, parent_id FROM folder WHERE id IN ({marks})
   UNION ALL
   SELECT above.origin, folder.id, folder.parent_id FROM folder JOIN above ON folder.id = above.parent_id
 )
-SELECT above.origin AS folder_id, folder_grant.permissions
-FROM above JOIN folder_grant ON folder_grant.folder_id = above.id AND folder_grant.user_id = $1
+SELECT above.origin AS folder_id, granted.permissions FROM above JOIN granted ON granted.folder_id = above.id
 """
+_BELOW = """
+WITH RECURSIVE reach(id) AS (
+  SELECT id FROM folder WHERE id IN ({marks})
+  UNION ALL
+  SELECT folder.id FROM folder JOIN reach ON folder.parent_id = reach.id
+)
+SELECT id FROM reach
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an API token may do at the most, whatever its owner may."""
+
+    permissions: Permission = _EVERY
+    # With the folders below them; None: all.
+    folder_ids: frozenset[UUID] | None = None
+    # Somebody else made it for its owner, whose workspace is theirs alone.
+    without_workspace: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +83,17 @@ class Actor:
     user_id: UUID
     name: str
     administrator: bool = False
+    limits: Limits | None = None
+    # Where the request came from, and with which API token: for the audit log.
+    source: str | None = None
+    token_id: UUID | None = None
+    # Until when they are known by what they showed; None: as long as that is alive here.
+    until: datetime | None = None
+
+    @property
+    def may_administer(self) -> bool:
+        """Whether they may do what is an administrator's alone. A token that is limited to folders is not for that."""
+        return self.administrator and self.limits is None
 
 
 class Access:
@@ -50,16 +102,84 @@ class Access:
     async def folder(self, actor: Actor, folder_id: UUID, permission: Permission = Permission.VIEW) -> models.Folder:
         """The folder. Raises NotFound where the actor cannot see it, then PermissionDenied."""
         folder = await models.Folder.get_or_none(id=folder_id)
-        if folder is None or not await self._allows(actor, folder, permission):
+        if not await self._allows(actor, folder, permission) or folder is None:
             raise NotFound("folder")
         return folder
 
     async def connection(self, actor: Actor, connection_id: UUID, permission: Permission = Permission.VIEW) -> models.Connection:
         """The connection with its folder. Raises NotFound where the actor cannot see its folder, then PermissionDenied."""
         connection = await models.Connection.get_or_none(id=connection_id).select_related("folder")
-        if connection is None or not await self._allows(actor, connection.folder, permission):
+        folder = None if connection is None else connection.folder
+        if not await self._allows(actor, folder, permission) or connection is None:
             raise NotFound("connection")
         return connection
+
+    async def held(self, actor: Actor, connection_id: UUID, permission: Permission) -> models.Connection:
+        """The connection as it is now, with its folder; neither it nor what is allowed here changes until the transaction ends.
+
+        Raises NotFound, PermissionDenied.
+        """
+        # People before connections, as everywhere: who holds one and waits for the other must not meet who does it the other way round.
+        known = await self.as_known(actor)
+        # And held before it is asked what is allowed, because it could be moved in between.
+        connection = await models.Connection.select_for_update().get_or_none(id=connection_id)
+        folder = await models.Folder.get_or_none(id=_NOWHERE if connection is None else connection.folder_id)
+        if not await self._allows_known(known, folder, permission) or connection is None or folder is None:
+            raise NotFound("connection")
+        connection.folder = folder
+        return connection
+
+    async def find_administered(self, actor: Actor, connection_id: UUID) -> models.Connection | None:
+        """A connection in somebody's workspace, held, for an administrator, who may end it or hand it over, but not see it."""
+        if not actor.may_administer or not await self._is_administrator(actor):
+            return None
+        connection = await models.Connection.select_for_update().get_or_none(id=connection_id)
+        folder = None if connection is None else await models.Folder.get(id=connection.folder_id)
+        if connection is None or folder is None or folder.kind is not FolderKind.PERSONAL:
+            return None
+        connection.folder = folder
+        return connection
+
+    async def require_administrator(self, actor: Actor) -> None:
+        """Raises PermissionDenied where the actor is not an administrator, as of now."""
+        require_administrator(actor)
+        if not await self._is_administrator(actor):
+            raise PermissionDenied(None)
+
+    async def hold(self, user_ids: Collection[UUID]) -> None:
+        """Wait for the acts of these users that are under way, and let no other begin until the transaction ends.
+
+        Before any other row of the transaction: who holds one user and waits for another waits for good.
+        """
+        held = models.User.filter(id__in=list(set(user_ids))).order_by("id").select_for_update(no_key=True)
+        await held.only("id")
+
+    async def sees_any(self, actor: Actor, folder_ids: Collection[UUID]) -> bool:
+        """Whether the actor may still ask, and sees one of these folders."""
+        known = await self.as_known(actor)
+        return known is not None and bool(await self.permissions(known, folder_ids))
+
+    async def as_known(self, actor: Actor) -> Actor | None:
+        """The actor with what is left of their standing since they were recognised; None where they may not ask any more."""
+        parameters = [actor.user_id] if actor.token_id is None else [actor.user_id, actor.token_id]
+        statement = _STANDING.format(token="" if actor.token_id is None else _WITH_TOKEN, held=" FOR SHARE" if _holds() else "")
+        found = await rows(statement, parameters, administrator=bool)
+        return replace(actor, administrator=actor.administrator and found[0]["administrator"]) if found else None
+
+    async def is_known(self, actor: Actor) -> bool:
+        """Whether the actor may still ask: they are active, and the API token that they came with was not revoked."""
+        return await self.as_known(actor) is not None
+
+    async def known_among(self, actors: Collection[Actor], now: datetime) -> set[Actor]:
+        """Those who may still ask: they are active, and the API token that they came with is alive."""
+        user_ids = list({actor.user_id for actor in actors})
+        token_ids = list({actor.token_id for actor in actors if actor.token_id is not None})
+        users = {user.id for user in await models.User.filter(id__in=user_ids, deactivated_at=None).only("id")}
+        tokens: set[UUID | None] = {None}
+        if token_ids:
+            tokens |= {token.id for token in await models.ApiToken.alive(now).filter(id__in=token_ids).only("id")}
+        alive = {actor for actor in actors if actor.until is None or actor.until > now}
+        return {actor for actor in alive if actor.user_id in users and actor.token_id in tokens}
 
     async def permissions(self, actor: Actor, folder_ids: Collection[UUID]) -> dict[UUID, Permission]:
         """What the actor may do in each of these folders; a folder that they cannot see is not in the answer."""
@@ -67,42 +187,77 @@ class Access:
             return {}
         folders = await models.Folder.filter(id__in=list(folder_ids))
         allowed = {folder.id: _by_kind(actor, folder) for folder in folders}
-        shared = [folder.id for folder in folders if folder.kind is FolderKind.SHARED and not actor.administrator]
-        if shared:
-            marks = ", ".join(f"${number}" for number in range(2, len(shared) + 2))
-            for row in await rows(_GRANTS_UPWARD.format(marks=marks), [actor.user_id, *shared], folder_id=UUID):
-                allowed[row["folder_id"]] |= Permission(row["permissions"])
-        return {folder_id: permissions for folder_id, permissions in allowed.items() if permissions & Permission.VIEW}
+        # Also of what is not there, or in a workspace: what is hidden takes as long as what never was.
+        undecided = [] if actor.administrator else [folder_id for folder_id in set(folder_ids) if not allowed.get(folder_id)]
+        if undecided:
+            shared = {folder.id for folder in folders if folder.kind is FolderKind.SHARED}
+            marks = ", ".join(f"${number}" for number in range(2, len(undecided) + 2))
+            statement = _GRANTS_UPWARD.format(granted=_GRANTED, marks=marks)
+            for row in await rows(statement, [actor.user_id, *undecided], folder_id=UUID):
+                if row["folder_id"] in shared:
+                    allowed[row["folder_id"]] |= Permission(row["permissions"])
+        return await _limited(actor, allowed)
 
     async def visible_folders(self, actor: Actor) -> dict[UUID, Permission]:
         """Every folder that the actor can see, with what they may do there."""
         mine = await models.Folder.filter(owner_id=actor.user_id, kind=FolderKind.PERSONAL)
-        allowed = {folder.id: _IN_A_WORKSPACE for folder in mine}
+        allowed = {folder.id: _IN_A_WORKSPACE for folder in mine if _has_workspace(actor)}
         if actor.administrator:
             shared = await models.Folder.filter(kind=FolderKind.SHARED).only("id")
-            return allowed | {folder.id: Permission.every() for folder in shared}
-        for row in await rows(_GRANTS_DOWNWARD, [actor.user_id], folder_id=UUID):
+            return await _limited(actor, allowed | {folder.id: Permission.every() for folder in shared})
+        for row in await rows(_GRANTS_DOWNWARD.format(granted=_GRANTED), [actor.user_id], folder_id=UUID):
             folder_id = row["folder_id"]
             allowed[folder_id] = allowed.get(folder_id, Permission(0)) | Permission(row["permissions"])
-        return allowed
+        return await _limited(actor, allowed)
 
-    async def _allows(self, actor: Actor, folder: models.Folder, permission: Permission) -> bool:
+    async def _allows(self, actor: Actor, folder: models.Folder | None, permission: Permission) -> bool:
         """False where the folder is hidden. Raises PermissionDenied where it is seen and the permission is missing."""
-        permissions = (await self.permissions(actor, [folder.id])).get(folder.id)
-        if permissions is None:
+        return await self._allows_known(await self.as_known(actor), folder, permission)
+
+    async def _allows_known(self, known: Actor | None, folder: models.Folder | None, permission: Permission) -> bool:
+        folder_id = _NOWHERE if folder is None else folder.id
+        permissions = None if known is None else (await self.permissions(known, [folder_id])).get(folder_id)
+        if permissions is None or folder is None:
             return False
         if permission not in permissions:
             raise PermissionDenied(permission, folder_id=folder.id, folder_name=folder.name)
         return True
 
+    async def _is_administrator(self, actor: Actor) -> bool:
+        known = await self.as_known(actor)
+        return known is not None and known.administrator
+
 
 def require_administrator(actor: Actor) -> None:
-    if not actor.administrator:
+    if not actor.may_administer:
         raise PermissionDenied(None)
+
+
+def _holds() -> bool:
+    return in_own_transaction() and require_context().db().capabilities.dialect == "postgres"
+
+
+async def _limited(actor: Actor, allowed: dict[UUID, Permission]) -> dict[UUID, Permission]:
+    """What is left of this where a token may do less than its owner, and only what can be seen."""
+    limits = actor.limits or Limits()
+    within = allowed.keys() if limits.folder_ids is None else await _with_those_below(limits.folder_ids)
+    left = {folder_id: permissions & limits.permissions for folder_id, permissions in allowed.items() if folder_id in within}
+    return {folder_id: permissions for folder_id, permissions in left.items() if permissions & Permission.VIEW}
+
+
+async def _with_those_below(folder_ids: Collection[UUID]) -> Collection[UUID]:
+    if not folder_ids:
+        return ()
+    marks = ", ".join(f"${number}" for number in range(1, len(folder_ids) + 1))
+    return {row["id"] for row in await rows(_BELOW.format(marks=marks), [*folder_ids], id=UUID)}
+
+
+def _has_workspace(actor: Actor) -> bool:
+    return actor.limits is None or not actor.limits.without_workspace
 
 
 def _by_kind(actor: Actor, folder: models.Folder) -> Permission:
     """What follows without any grant."""
     if folder.kind is FolderKind.PERSONAL:
-        return _IN_A_WORKSPACE if folder.owner_id == actor.user_id else Permission(0)
+        return _IN_A_WORKSPACE if folder.owner_id == actor.user_id and _has_workspace(actor) else Permission(0)
     return Permission.every() if actor.administrator else Permission(0)

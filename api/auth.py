@@ -1,20 +1,25 @@
-"""Who is asking: by an API token, or by the session cookie of a browser.
+"""Who is asking: by an API token, by an access token of the identity provider, or by the session cookie of a browser.
 
 A browser sends its cookie along with whatever any page makes it send. So a cookie counts only where the browser says that one of
 our own pages, or one that the operator allows, is asking. A token is sent by who has it, and needs no such proof.
 """
 
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 
 from api.access import Actor
-from api.organization.people import People
+from api.patchbay import Patchbay
 from api.secret import Secret
 from api.settings import Settings
 
 _LONGEST = 512
+# A JWT says much of somebody.
+_LONGEST_TOKEN = 16_384
+_JWT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*", re.ASCII)
+_LONGEST_SOURCE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,7 @@ def bearer_of(text: str) -> Secret | None:
     """The token in `Bearer …`."""
     scheme, _, token = text.strip().partition(" ")
     token = token.strip()
-    return Secret(token) if scheme.lower() == "bearer" and token and len(token) <= _LONGEST else None
+    return Secret(token) if scheme.lower() == "bearer" and token and len(token) <= _LONGEST_TOKEN else None
 
 
 def credential_of(connection: HTTPConnection, public_url: str) -> Credential | None:
@@ -47,19 +52,21 @@ def credential_of(connection: HTTPConnection, public_url: str) -> Credential | N
     return Credential(Secret(cookie), is_ambient=True) if cookie and len(cookie) <= _LONGEST else None
 
 
-async def actor_of(credential: Credential | None, people: People) -> Actor | None:
-    """Whose credential it is, where it is one and alive."""
+async def actor_of(credential: Credential | None, patchbay: Patchbay, *, source: str | None) -> Actor | None:
+    """Whose credential it is, where it is one and alive. `source`: the address that it came from."""
     match credential:
         case None:
             return None
         case Credential(is_ambient=True):
-            return await people.actor_of_session(credential.secret)
-    return await people.actor_of_token(credential.secret)
+            return await patchbay.people.actor_of_session(credential.secret, source=source)
+    if _JWT.fullmatch(credential.secret.reveal()):
+        return None if patchbay.identity is None else await patchbay.identity.actor_of_bearer(credential.secret, source=source)
+    return await patchbay.people.actor_of_token(credential.secret, source=source)
 
 
-async def actor_of_request(connection: HTTPConnection, people: People, public_url: str) -> Actor | None:
-    """Who is asking, wherever the request was made from."""
-    return await actor_of(credential_of(connection, public_url), people)
+def source_of(connection: HTTPConnection) -> str | None:
+    """The address that a request came from. Behind a reverse proxy it is the proxy's: what a header says, anybody may say."""
+    return None if connection.client is None else connection.client.host[:_LONGEST_SOURCE]
 
 
 def is_from_our_page(connection: HTTPConnection, settings: Settings) -> bool:

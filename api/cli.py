@@ -14,6 +14,7 @@ import asyncpg
 import click
 
 import models
+from api.audit_commands import audit
 from api.clock import utc_now
 from api.connector_commands import connectors
 from api.errors import KeyTrouble, StartRefused
@@ -34,6 +35,7 @@ def main() -> None:
     """Patchbay keeps people's connections to other companies' services alive."""
 
 
+main.add_command(audit)
 main.add_command(connectors)
 
 

@@ -10,6 +10,7 @@ PatchbayError
 ├── PolicyViolation
 ├── ProviderFailure                 the provider said no, or nothing
 ├── Unauthenticated                 nobody is signed in
+├── SignInRefused                   what was shown signs nobody in
 ├── StreamLagged                    a subscriber that could not keep up
 └── StartRefused                    Patchbay does not start, and writes nothing
     ├── InvalidSettings
@@ -39,8 +40,18 @@ class NotFound(PatchbayError):
 
 
 class PermissionDenied(PatchbayError):
-    def __init__(self, permission: Permission | None, *, folder_id: UUID | None = None, folder_name: str | None = None) -> None:
-        if permission is None:
+    def __init__(
+        self,
+        permission: Permission | None,
+        *,
+        folder_id: UUID | None = None,
+        folder_name: str | None = None,
+        told: tuple[str, str] | None = None,
+    ) -> None:
+        """`told`: message and remedy, where it is not a permission that is missing."""
+        if told is not None:
+            super().__init__(*told)
+        elif permission is None:
             super().__init__("Only an administrator may do this.", "Ask an administrator.")
         else:
             super().__init__(
@@ -73,9 +84,10 @@ class AuthenticationTypeUnavailable(PatchbayError):
 
 
 class PolicyViolation(PatchbayError):
-    def __init__(self, message: str, remedy: str, *, connector_key: str) -> None:
+    def __init__(self, message: str, remedy: str, *, connector_key: str, policy_id: UUID) -> None:
         super().__init__(message, remedy)
         self.connector_key = connector_key
+        self.policy_id = policy_id
 
 
 class ProviderFailure(PatchbayError):
@@ -91,6 +103,10 @@ class ProviderFailure(PatchbayError):
 class Unauthenticated(PatchbayError):
     def __init__(self) -> None:
         super().__init__("Nobody is signed in.", "Send an API token as `Authorization: Bearer …`, or sign in in the browser.")
+
+
+class SignInRefused(PatchbayError):
+    """`message` says why, to whoever tried: never whether somebody else exists."""
 
 
 class StreamLagged(PatchbayError):

@@ -1,5 +1,6 @@
 """Patchbay without a transport: what the doors are given, put together in one place."""
 
+import difflib
 import os
 import random
 import secrets
@@ -11,13 +12,18 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from api.access import Access
+from api.audit import Audit
 from api.catalog.catalog import CONNECTORS, Catalog
 from api.clock import Clock, utc_now
+from api.connections.app_check import AppCheck
+from api.connections.app_upkeep import AppUpkeep
 from api.connections.connecting import Connecting
 from api.connections.consent import Addresses
 from api.connections.exchange import Exchange
+from api.connections.incidents import Incidents
 from api.connections.journal import Journal
 from api.connections.keeping import Keeper
+from api.connections.moving import Moving
 from api.connections.offers import Offers
 from api.connections.outcomes import Outcomes
 from api.connections.pacing import Pacing
@@ -27,13 +33,26 @@ from api.connections.refresh_loop import RefreshLoop
 from api.connections.refresher import Refresher
 from api.connections.service import Connections
 from api.connections.wishes import Wishes
+from api.errors import InvalidSettings
 from api.events.feed import EventFeed
 from api.events.log import EventLog
 from api.events.wakeup import Wakeup
 from api.oauth.client import OAuthClient
+from api.oauth.openid import OpenIdClient, OpenIdProvider
+from api.oauth.tokens import ClientCredentials
+from api.organization.app_warnings import AppWarnings
 from api.organization.apps import OAuthApps
+from api.organization.audit_log import AuditLog
+from api.organization.directory import Directory
 from api.organization.folders import Folders
+from api.organization.groups import Groups
+from api.organization.identity import Identity, IdentityRules
+from api.organization.installed import InstalledConnectors
 from api.organization.people import People
+from api.organization.policies import Policies
+from api.organization.policy_effects import PolicyEffects
+from api.organization.rulings import Rulings
+from api.organization.suspensions import Suspensions
 from api.outbound.egress import EgressGuard
 from api.outbound.http import OutboundClient
 from api.settings import Settings
@@ -53,11 +72,24 @@ class Patchbay:
     access: Access
     people: People
     folders: Folders
+    groups: Groups
+    # None where the operator named no identity provider.
+    identity: Identity | None
+    directory: Directory
     oauth_apps: OAuthApps
+    app_upkeep: AppUpkeep
+    app_warnings: AppWarnings
+    incidents: Incidents
+    audit: Audit
+    audit_log: AuditLog
     connecting: Connecting
     connections: Connections
+    moving: Moving
     reading: Reading
     offers: Offers
+    installed: InstalledConnectors
+    policies: Policies
+    policy_effects: PolicyEffects
     feed: EventFeed
     refresher: Refresher
     refresh_loop: RefreshLoop
@@ -79,6 +111,7 @@ async def open_patchbay(
     """
     async with AsyncExitStack() as stack:
         catalog = load_catalog(settings)
+        _check_installed(settings, catalog)
         keys = master_keys(settings)
         database = await stack.enter_async_context(open_database(settings.database_url.reveal()))
         vault = await open_vault(keys, clock)
@@ -102,13 +135,22 @@ def _assemble(
     catalog: Catalog,
     http: OutboundClient,
 ) -> Patchbay:
-    access, wakeup = Access(), Wakeup()
+    access, wakeup, audit = Access(), Wakeup(), Audit(clock)
+    audit_log = AuditLog(clock, settings.audit_retention)
     log = EventLog(clock, wakeup)
+    folders = Folders(access, clock, audit=audit)
     addresses = Addresses(settings.public_url, settings.return_origins)
-    apps = OAuthApps(access, catalog, vault, clock)
+    apps = OAuthApps(access, catalog, vault, clock, audit=audit)
     prover = Prover(http, clock)
-    exchange = Exchange(oauth=OAuthClient(http, clock), http=http, prover=prover, addresses=addresses)
-    wishes = Wishes(access=access, catalog=catalog, vault=vault, apps=apps, addresses=addresses)
+    oauth = OAuthClient(http, clock)
+    exchange = Exchange(oauth=oauth, http=http, prover=prover, addresses=addresses)
+    check = AppCheck(oauth=oauth, catalog=catalog, addresses=addresses)
+    app_warnings = AppWarnings(audit, clock)
+    incidents = Incidents(log=log, audit=audit, check=check, clock=clock, chance=chance)
+    installed = InstalledConnectors(catalog=catalog, base=settings.installed_connectors, access=access, audit=audit, clock=clock)
+    rulings = Rulings(catalog)
+    suspensions = Suspensions(catalog=catalog, log=log, clock=clock)
+    wishes = Wishes(access=access, catalog=catalog, vault=vault, apps=apps, installed=installed, rulings=rulings, addresses=addresses)
     keeper = Keeper(vault=vault, log=log, apps=apps, clock=clock, chance=chance)
     journal = Journal(vault, clock)
     refresher = Refresher(
@@ -117,6 +159,7 @@ def _assemble(
         exchange=exchange,
         prover=prover,
         apps=apps,
+        incidents=incidents,
         journal=journal,
         outcomes=Outcomes(vault=vault, log=log, journal=journal, clock=clock, chance=chance),
         pacing=Pacing(clock),
@@ -130,28 +173,85 @@ def _assemble(
         vault=vault,
         catalog=catalog,
         access=access,
-        people=People(clock),
-        folders=Folders(access, clock),
+        people=People(access=access, log=log, audit=audit, clock=clock),
+        folders=folders,
+        identity=_identity(settings, http, access=access, suspensions=suspensions, log=log, audit=audit, clock=clock),
+        groups=Groups(access=access, suspensions=suspensions, audit=audit, clock=clock),
+        directory=Directory(access, folders),
         oauth_apps=apps,
+        app_warnings=app_warnings,
+        incidents=incidents,
+        app_upkeep=AppUpkeep(
+            access=access, apps=apps, catalog=catalog, check=check, incidents=incidents, log=log, audit=audit, clock=clock
+        ),
+        audit=audit,
+        audit_log=audit_log,
         connecting=Connecting(
             access=access,
             vault=vault,
             wishes=wishes,
             exchange=exchange,
             keeper=keeper,
+            installed=installed,
+            rulings=rulings,
+            incidents=incidents,
             log=log,
             wakeup=wakeup,
             addresses=addresses,
+            audit=audit,
             clock=clock,
         ),
-        connections=Connections(access=access, log=log, refresher=refresher, apps=apps, clock=clock),
+        connections=Connections(
+            access=access,
+            log=log,
+            refresher=refresher,
+            apps=apps,
+            rulings=rulings,
+            suspensions=suspensions,
+            audit=audit,
+            clock=clock,
+        ),
+        moving=Moving(access=access, vault=vault, log=log, apps=apps, suspensions=suspensions, audit=audit, clock=clock),
         reading=Reading(access),
-        offers=Offers(catalog, addresses),
+        offers=Offers(catalog=catalog, installed=installed, rulings=rulings, addresses=addresses),
+        installed=installed,
+        policies=Policies(access=access, catalog=catalog, apps=apps, suspensions=suspensions, log=log, audit=audit, clock=clock),
+        policy_effects=PolicyEffects(access=access, catalog=catalog, clock=clock),
         feed=EventFeed(access, database, wakeup, clock),
         refresher=refresher,
         refresh_loop=RefreshLoop(
-            refresher, vault, schedule=settings.refresh_schedule, concurrency=settings.refresh_concurrency, clock=clock
+            refresher,
+            vault,
+            audit_log,
+            incidents,
+            app_warnings,
+            schedule=settings.refresh_schedule,
+            concurrency=settings.refresh_concurrency,
+            clock=clock,
         ),
+    )
+
+
+def _identity(
+    settings: Settings, http: OutboundClient, *, access: Access, suspensions: Suspensions, log: EventLog, audit: Audit, clock: Clock
+) -> Identity | None:
+    if settings.oidc_issuer is None or settings.oidc_client_id is None:
+        return None
+    provider = OpenIdProvider(
+        issuer=settings.oidc_issuer,
+        client=ClientCredentials(settings.oidc_client_id, settings.oidc_client_secret),
+        audience=settings.oidc_audience or settings.oidc_client_id,
+        redirect_uri=f"{settings.public_url}/sign-in/callback",
+        signed_out_uri=f"{settings.public_url}/sign-in",
+    )
+    return Identity(
+        openid=OpenIdClient(provider, http, clock),
+        rules=IdentityRules(settings.oidc_groups_claim, settings.oidc_administrator_group),
+        access=access,
+        suspensions=suspensions,
+        log=log,
+        audit=audit,
+        clock=clock,
     )
 
 
@@ -160,6 +260,18 @@ def load_catalog(settings: Settings) -> Catalog:
     constants = {"sandbox_url": settings.sandbox_url} if settings.sandbox else {}
     further = [settings.connectors_folder] if settings.connectors_folder else []
     return Catalog.load(CONNECTORS, *further, constants=constants)
+
+
+def _check_installed(settings: Settings, catalog: Catalog) -> None:
+    """Raises InvalidSettings where a connector is to be installed that is none."""
+    known = [connector.key for connector in catalog.all]
+    problems = []
+    for key in sorted(key for key in settings.installed_connectors or () if catalog.find(key) is None):
+        near = difflib.get_close_matches(key, known, n=1)
+        hint = f" Is {near[0]} meant?" if near else ""
+        problems.append(f"PATCHBAY_INSTALLED_CONNECTORS names “{key}”, which is no connector here.{hint}")
+    if problems:
+        raise InvalidSettings(problems)
 
 
 def master_keys(settings: Settings) -> MasterKeys:

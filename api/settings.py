@@ -6,9 +6,9 @@ PATCHBAY_KEYS would.
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
@@ -21,7 +21,11 @@ from models.database import DatabaseUrl, InvalidDatabaseUrl
 
 PREFIX = "PATCHBAY_"
 
+# Of an issuer, and whatever else is kept beside it.
+_LONGEST_WORD = 255
+
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+_CONNECTOR_KEY = r"[a-z0-9][a-z0-9-]{0,63}"
 _HOST = r"(\[[0-9a-f:]+\]|[a-z0-9]([a-z0-9.-]*[a-z0-9])?)"
 
 
@@ -57,9 +61,20 @@ class Settings:
     return_origins: frozenset[str]
     allowed_origins: frozenset[str]
     connectors_folder: Path | None
+    # None: all.
+    installed_connectors: frozenset[str] | None
     refresh_schedule: str
     refresh_concurrency: int
     log_level: str
+    # None: the audit log is kept for good.
+    audit_retention: timedelta | None = None
+    # None: people sign in without an identity provider.
+    oidc_issuer: str | None = None
+    oidc_client_id: str | None = None
+    oidc_client_secret: Secret | None = None
+    oidc_audience: str | None = None
+    oidc_groups_claim: str = "groups"
+    oidc_administrator_group: str | None = None
 
     @property
     def sandbox_url(self) -> str:
@@ -81,6 +96,7 @@ class Settings:
                 values[variable.name] = variable.read(texts[variable.name]) if variable.name in texts else None
             except ValueError as error:
                 problems.append(f"{variable.full_name} {error}; it accepts {variable.accepts}.")
+        problems += _identity_problems(texts)
         if problems:
             raise InvalidSettings(problems)
         settings = cls._complete(values)
@@ -112,9 +128,17 @@ class Settings:
             return_origins=given("RETURN_ORIGINS", frozenset()),
             allowed_origins=given("ALLOWED_ORIGINS", frozenset()),
             connectors_folder=values["CONNECTORS_FOLDER"],
+            installed_connectors=values["INSTALLED_CONNECTORS"],
             refresh_schedule=given("REFRESH_SCHEDULE", "*/5 * * * * *"),
             refresh_concurrency=given("REFRESH_CONCURRENCY", 64),
             log_level=given("LOG_LEVEL", "INFO"),
+            audit_retention=None if values["AUDIT_DAYS"] is None else timedelta(days=values["AUDIT_DAYS"]),
+            oidc_issuer=values["OIDC_ISSUER"],
+            oidc_client_id=values["OIDC_CLIENT_ID"],
+            oidc_client_secret=values["OIDC_CLIENT_SECRET"],
+            oidc_audience=given("OIDC_AUDIENCE", values["OIDC_CLIENT_ID"]),
+            oidc_groups_claim=given("OIDC_GROUPS_CLAIM", "groups"),
+            oidc_administrator_group=values["OIDC_ADMINISTRATOR_GROUP"],
         )
         # On the local default people try things out.
         return replace(settings, sandbox=given("SANDBOX", settings.is_local_default))
@@ -149,6 +173,13 @@ def _texts(environment: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     return texts, problems
 
 
+def _identity_problems(given: Collection[str]) -> list[str]:
+    """What is missing of the identity provider's settings, where there is one of them."""
+    named = sorted(name for name in given if name.startswith("OIDC_"))
+    missing = [name for name in ("OIDC_ISSUER", "OIDC_CLIENT_ID") if name not in named]
+    return [f"{PREFIX}{name} is needed together with {PREFIX}{named[0]}." for name in missing] if named else []
+
+
 def _database_url(text: str) -> Secret:
     try:
         DatabaseUrl.parse(text)
@@ -163,6 +194,21 @@ def _public_url(text: str) -> str:
         raise ValueError("is not a scheme and a host alone")
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
         raise ValueError("must begin with https:// unless its host is this machine")
+    return text
+
+
+def _issuer(text: str) -> str:
+    parts = _split(text)
+    if parts is None or parts.scheme not in ("http", "https") or parts.query or parts.fragment or parts.username is not None:
+        raise ValueError("is no issuer")
+    if len(text) > _LONGEST_WORD or not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("is no issuer")
+    return text
+
+
+def _word(text: str) -> str:
+    if not 1 <= len(text) <= _LONGEST_WORD or not text.isprintable() or text != text.strip():
+        raise ValueError("is not such a text")
     return text
 
 
@@ -181,6 +227,16 @@ def _hosts(text: str) -> frozenset[str]:
         if not re.fullmatch(_HOST + r"(:[0-9]{1,5})?", host):
             raise ValueError(f"holds “{host}”, which is no host")
     return hosts
+
+
+def _connectors(text: str) -> frozenset[str]:
+    keys = _items(text)
+    for key in keys:
+        if not re.fullmatch(_CONNECTOR_KEY, key):
+            raise ValueError(f"holds “{key}”, which is no key of a connector")
+    if not keys:
+        raise ValueError("names no connector")
+    return keys
 
 
 def _items(text: str) -> frozenset[str]:
@@ -311,6 +367,13 @@ VARIABLES = (
     ),
     Variable("CONNECTORS_FOLDER", "the path of a folder", "", "Further connector files, one TOML file a connector.", _folder),
     Variable(
+        "INSTALLED_CONNECTORS",
+        "keys of connectors, separated by commas",
+        "all",
+        "Which connectors are offered, as far as no administrator said otherwise by setConnectorInstalled.",
+        _connectors,
+    ),
+    Variable(
         "REFRESH_SCHEDULE",
         "cron with six fields, seconds first",
         "*/5 * * * * *",
@@ -318,5 +381,24 @@ VARIABLES = (
         _schedule,
     ),
     Variable("REFRESH_CONCURRENCY", "1 to 1000", "64", "How many connections are refreshed at once.", _between(1, 1000)),
+    Variable("AUDIT_DAYS", "1 to 36500", "", "For how many days the audit log is kept; without it, for good.", _between(1, 36_500)),
     Variable("LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", "INFO", "What is logged.", _level),
+    Variable(
+        "OIDC_ISSUER",
+        "the URL of an issuer, exactly as it calls itself",
+        "",
+        "The identity provider (OpenID Connect) at which people sign in. A private one also needs PATCHBAY_EGRESS_ALLOW.",
+        _issuer,
+    ),
+    Variable("OIDC_CLIENT_ID", "a client id", "", "What Patchbay is registered as there. Needed with the issuer.", _word),
+    Variable("OIDC_CLIENT_SECRET", "a client secret", "", "Its secret; a public client has none.", Secret, secret=True),
+    Variable("OIDC_AUDIENCE", "an audience", "the client id", "Whom access tokens for Patchbay's API are made for.", _word),
+    Variable("OIDC_GROUPS_CLAIM", "a claim, or a dotted path to one", "groups", "Which claim names the groups of somebody.", _word),
+    Variable(
+        "OIDC_ADMINISTRATOR_GROUP",
+        "the name of a group there",
+        "",
+        "Whose members are administrators: of those who sign in at the identity provider, they and nobody else.",
+        _word,
+    ),
 )

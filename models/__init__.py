@@ -1,6 +1,7 @@
 """What Patchbay remembers: rows, and nothing that acts. Imports nothing of `api`."""
 
-from models.api_token import ApiToken
+from models.api_token import ApiToken, ApiTokenKind
+from models.audit_entry import AuditEntry, AuditOutcome
 from models.authorization import Authorization, AuthorizationStatus
 from models.base import fold
 from models.connection import AuthenticationType, Connection
@@ -9,15 +10,20 @@ from models.crypto_key import CryptoKey, CryptoKeyPurpose, CryptoKeyState, KeyCh
 from models.event import ConnectionEvent, ConnectionEventType
 from models.fields import Sealed
 from models.folder import Folder, FolderGrant, FolderKind, Permission
+from models.group import FolderGroupGrant, Group, GroupMember
 from models.idempotency import IdempotencyKey
 from models.oauth_app import OAuthApp, OAuthAppOrigin
-from models.session import Session, SignInLink
+from models.policy import ConnectorInstallation, ConnectorPolicy, PolicyEnforcement
+from models.session import Session, SignInFlow, SignInLink
 from models.status import ConnectionStatus, Fixer, StatusReason, StatusReasonCode
 from models.token_journal import TokenJournal
 from models.user import User
 
 __all__ = [
     "ApiToken",
+    "ApiTokenKind",
+    "AuditEntry",
+    "AuditOutcome",
     "AuthenticationType",
     "Authorization",
     "AuthorizationStatus",
@@ -25,6 +31,8 @@ __all__ = [
     "ConnectionEvent",
     "ConnectionEventType",
     "ConnectionStatus",
+    "ConnectorInstallation",
+    "ConnectorPolicy",
     "Credential",
     "CryptoKey",
     "CryptoKeyPurpose",
@@ -32,14 +40,19 @@ __all__ = [
     "Fixer",
     "Folder",
     "FolderGrant",
+    "FolderGroupGrant",
     "FolderKind",
+    "Group",
+    "GroupMember",
     "IdempotencyKey",
     "KeyCheck",
     "OAuthApp",
     "OAuthAppOrigin",
     "Permission",
+    "PolicyEnforcement",
     "Sealed",
     "Session",
+    "SignInFlow",
     "SignInLink",
     "StatusReason",
     "StatusReasonCode",

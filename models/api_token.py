@@ -1,4 +1,5 @@
 from datetime import datetime
+from enum import StrEnum
 from uuid import UUID
 
 from tortoise import fields
@@ -6,8 +7,15 @@ from tortoise.expressions import Q
 from tortoise.queryset import QuerySet
 
 from models.base import Row
-from models.fields import UtcField
+from models.fields import UtcField, WordField
 from models.user import User
+
+
+class ApiTokenKind(StrEnum):
+    """Whom a token is for."""
+
+    USER = "USER"
+    SERVICE = "SERVICE"
 
 
 class ApiToken(Row):
@@ -17,6 +25,14 @@ class ApiToken(Row):
     name = fields.CharField(max_length=120)
     public_id = fields.CharField(max_length=12, unique=True)
     secret_hash = fields.BinaryField()
+    # Null: made before there were kinds, for a user.
+    kind = WordField(ApiTokenKind, max_length=7, null=True)
+    # What it may do at the most, as one number; null: all that its owner may.
+    permissions: int | None = fields.IntField(null=True)
+    # Ids of the folders that it is good for, with those below them; null: all that its owner can see.
+    folder_ids: list[str] | None = fields.JSONField(null=True)
+    # Who made it, where that was not its owner: it reaches what is shared with the owner, never their workspace.
+    made_by_id: UUID | None = fields.UUIDField(null=True)
     created_at = UtcField()
     expires_at = UtcField(null=True)
     last_used_at = UtcField(null=True)

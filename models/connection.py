@@ -54,12 +54,16 @@ class Connection(Row):
     status = WordField(ConnectionStatus, max_length=16)
     reason_json: dict[str, Any] | None = fields.JSONField(null=True)
     status_changed_at = UtcField()
+    # What a policy interrupted, to go on with once it is lifted: the status, its reason and the due time. Null: no policy did.
+    before_suspension: dict[str, Any] | None = fields.JSONField(null=True)
 
     account = fields.CharField(max_length=320, null=True)
     scopes: list[str] = fields.JSONField(default=list)
     missing_scopes: list[str] = fields.JSONField(default=list)
     expires_at = UtcField(null=True)
     last_refreshed_at = UtcField(null=True)
+    # When the secret of its app was given with which it was last renewed; null: not known, or it was one before that.
+    app_secret_at = UtcField(null=True)
     last_verified_at = UtcField(null=True)
     last_used_at = UtcField(null=True)
     created_at = UtcField()
@@ -111,3 +115,31 @@ class Connection(Row):
         self.status = status
         self.reason_json = None if reason is None else reason.to_json()
         return True
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether a policy has switched it off. What a person switched off is not suspended."""
+        return self.before_suspension is not None
+
+    def suspend(self, reason: StatusReason, now: datetime) -> bool:
+        """Switch off by a policy, until it goes on as it is now; True where that changed what a watcher sees. Saves nothing.
+
+        What a person switched off stays theirs to switch on.
+        """
+        if self.status is ConnectionStatus.DISABLED and not self.is_suspended:
+            return False
+        if not self.is_suspended:
+            due_at = None if self.due_at is None else self.due_at.isoformat()
+            self.before_suspension = {"status": self.status, "reason": self.reason_json, "due_at": due_at}
+            self.due_at = None
+        return self.enter(ConnectionStatus.DISABLED, reason, now)
+
+    def go_on(self, now: datetime) -> bool:
+        """End a suspension: everything is as it was before it. True where that changed what a watcher sees. Saves nothing."""
+        before, self.before_suspension = self.before_suspension, None
+        if before is None:
+            return False
+        # What came due meanwhile is due now.
+        self.due_at = None if before["due_at"] is None else datetime.fromisoformat(before["due_at"])
+        reason = None if before["reason"] is None else StatusReason.from_json(before["reason"])
+        return self.enter(ConnectionStatus(before["status"]), reason, now)

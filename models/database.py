@@ -23,6 +23,7 @@ __all__ = [
     "DatabaseUrl",
     "InvalidDatabaseUrl",
     "MigrationBroke",
+    "in_own_transaction",
     "instance",
     "migrate",
     "open_database",
@@ -86,6 +87,11 @@ async def transaction() -> AsyncIterator[Callable[[Callback], None]]:
         # Also where a cancellation came while it committed: what is committed has happened.
         if context.committed:
             _hand_on(callbacks, outer)
+
+
+def in_own_transaction() -> bool:
+    """Whether this runs inside `transaction`, so that what it holds stays held until the end of that."""
+    return _after_commit.get() is not None
 
 
 def _hand_on(callbacks: list[Callback], outer: list[Callback] | None) -> None:

@@ -1,5 +1,6 @@
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
 from tortoise import fields
 
@@ -14,6 +15,8 @@ class ConnectionEventType(StrEnum):
     STATUS_CHANGED = "STATUS_CHANGED"
     RENAMED = "RENAMED"
     DEFAULT_CHANGED = "DEFAULT_CHANGED"
+    MOVED = "MOVED"
+    OWNER_CHANGED = "OWNER_CHANGED"
     DELETED = "DELETED"
 
 
@@ -30,6 +33,8 @@ class ConnectionEvent(StrictModel):
     connection_name = fields.CharField(max_length=120)
     connector_key = fields.CharField(max_length=64)
     folder_id = fields.UUIDField()
+    # Where it came from, if it was moved: who sees either folder may know of it.
+    previous_folder_id: UUID | None = fields.UUIDField(null=True)
     previous_status = WordField(ConnectionStatus, max_length=16, null=True)
     status = WordField(ConnectionStatus, max_length=16)
     reason_json: dict[str, Any] | None = fields.JSONField(null=True)

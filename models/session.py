@@ -1,4 +1,4 @@
-"""How a browser is signed in. Of links and sessions alike only the SHA-256 is kept."""
+"""How a browser is signed in. Of links, sessions and states alike only the SHA-256 is kept."""
 
 from uuid import UUID
 
@@ -34,3 +34,17 @@ class Session(StrictModel):
     class Meta:
         app = "patchbay"
         table = "browser_session"
+
+
+class SignInFlow(StrictModel):
+    """A browser that is at the identity provider, and may come back once."""
+
+    state_hash = fields.CharField(max_length=64, primary_key=True)
+    cookie_hash = fields.CharField(max_length=64)
+    # The page of ours that it wanted.
+    onward = fields.CharField(max_length=255)
+    expires_at = UtcField()
+
+    class Meta:
+        app = "patchbay"
+        table = "sign_in_flow"

@@ -48,6 +48,8 @@ def test_an_unknown_variable_is_refused_with_the_one_that_may_be_meant() -> None
         ("EGRESS_CA_FILE", "/nowhere"),
         ("RETURN_ORIGINS", "https://app.example.com/"),
         ("CONNECTORS_FOLDER", "/nowhere"),
+        ("INSTALLED_CONNECTORS", " , "),
+        ("INSTALLED_CONNECTORS", "github,Not A Key"),
         ("REFRESH_SCHEDULE", "* * * * *"),
         ("REFRESH_SCHEDULE", "61 * * * * *"),
         ("REFRESH_CONCURRENCY", "-1"),
@@ -61,6 +63,41 @@ def test_a_wrong_value_names_its_variable_and_what_it_accepts(name: str, value: 
 
     assert problem.startswith(f"PATCHBAY_{name} ")
     assert problem.endswith(f"it accepts {accepts}.")
+
+
+def test_of_an_identity_provider_issuer_and_client_are_needed_together() -> None:
+    assert problems_of(OIDC_ISSUER="https://issuer.example") == ["PATCHBAY_OIDC_CLIENT_ID is needed together with PATCHBAY_OIDC_ISSUER."]
+    assert problems_of(OIDC_CLIENT_SECRET="hush", OIDC_GROUPS_CLAIM="roles") == [
+        "PATCHBAY_OIDC_ISSUER is needed together with PATCHBAY_OIDC_CLIENT_SECRET.",
+        "PATCHBAY_OIDC_CLIENT_ID is needed together with PATCHBAY_OIDC_CLIENT_SECRET.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        "",
+        "issuer.example",
+        "ftp://issuer.example",
+        "https://ada@issuer.example",
+        "https://issuer.example/?a=b",
+        "https://issuer.example/#a",
+        "https://issuer.example/ x",
+        "https://issuer.example/" + "x" * 256,
+    ],
+)
+def test_an_issuer_is_a_plain_url(issuer: str) -> None:
+    (problem,) = problems_of(OIDC_ISSUER=issuer, OIDC_CLIENT_ID="patchbay")
+
+    assert problem.startswith("PATCHBAY_OIDC_ISSUER is no issuer; it accepts ")
+
+
+def test_issuer_and_client_id_alone_are_enough() -> None:
+    settings = Settings.from_environment({"PATCHBAY_OIDC_ISSUER": "https://issuer.example/tenant/", "PATCHBAY_OIDC_CLIENT_ID": "patchbay"})
+
+    assert (settings.oidc_issuer, settings.oidc_client_id) == ("https://issuer.example/tenant/", "patchbay")
+    assert (settings.oidc_audience, settings.oidc_groups_claim) == ("patchbay", "groups")
+    assert (settings.oidc_client_secret, settings.oidc_administrator_group) == (None, None)
 
 
 def test_all_problems_are_told_at_once() -> None:

@@ -11,6 +11,7 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from uuid import UUID, uuid4
 
 from tortoise.exceptions import IntegrityError
@@ -18,6 +19,7 @@ from tortoise.queryset import QuerySet
 
 import models
 from api.access import Access, Actor
+from api.audit import Act, Audit
 from api.clock import Clock
 from api.connections import reasons
 from api.connections.consent import (
@@ -29,19 +31,25 @@ from api.connections.consent import (
     single_values,
 )
 from api.connections.exchange import Exchange
+from api.connections.incidents import Incidents
 from api.connections.keeping import Idempotency, Keeper, KeyUsed, Place, Proven
 from api.connections.requests import ConnectRequest, ReconnectRequest
 from api.connections.wishes import Wish, Wishes, idempotency_key_problem
-from api.errors import Conflict, NameTaken, NotFound, PatchbayError, ProviderFailure
+from api.errors import Conflict, NameTaken, NotFound, PatchbayError, PolicyViolation, ProviderFailure
 from api.events.log import EventLog
 from api.events.wakeup import Wakeup, wait
+from api.oauth.tokens import ClientCredentials
+from api.organization.installed import InstalledConnectors
+from api.organization.rulings import Rulings
 from api.organization.tokens import hash_of, new_cookie
 from api.secret import Secret
 from api.vault.vault import Vault
-from models import AuthorizationStatus, Permission, StatusReason, StatusReasonCode
+from models import AuditOutcome, AuthorizationStatus, Permission, StatusReason, StatusReasonCode
+from models.database import transaction
 
 _CONSENT_WITHIN = timedelta(minutes=10)
 _LOOK_AGAIN_SECONDS = 1.0
+_BEGIN = "authorization.begin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +70,13 @@ class Connecting:
         wishes: Wishes,
         exchange: Exchange,
         keeper: Keeper,
+        installed: InstalledConnectors,
+        rulings: Rulings,
+        incidents: Incidents,
         log: EventLog,
         wakeup: Wakeup,
         addresses: Addresses,
+        audit: Audit,
         clock: Clock,
     ) -> None:
         self._access = access
@@ -72,16 +84,26 @@ class Connecting:
         self._wishes = wishes
         self._exchange = exchange
         self._keeper = keeper
+        self._installed = installed
+        self._rulings = rulings
+        self._incidents = incidents
         self._log = log
         self._wakeup = wakeup
         self._addresses = addresses
+        self._audit = audit
         self._clock = clock
 
     async def connect(self, actor: Actor, request: ConnectRequest) -> models.Connection | models.Authorization:
         """A verified connection, or, where a person must consent first, the authorization under way.
 
-        Raises NotFound, PermissionDenied, InvalidInput, NameTaken, AuthenticationTypeUnavailable, ProviderFailure, Conflict.
+        Raises NotFound, PermissionDenied, InvalidInput, NameTaken, AuthenticationTypeUnavailable, PolicyViolation, ProviderFailure,
+        Conflict.
         """
+        async with self._audit.act(actor, _BEGIN if request.authentication_type.needs_consent else "connection.connect") as act:
+            act.folder_id = request.folder_id
+            return await self._connect(actor, request, act)
+
+    async def _connect(self, actor: Actor, request: ConnectRequest, act: Act) -> models.Connection | models.Authorization:
         idempotency = self._idempotency(actor, request)
         if idempotency is not None and (earlier := await self._earlier(actor, idempotency)):
             return earlier
@@ -90,11 +112,15 @@ class Connecting:
         try:
             await self._keeper.check_name(place, wish.provider)
             if wish.type.needs_consent:
-                return await self._begin(actor, wish, idempotency=idempotency)
+                return await self._begin(actor, wish, act, idempotency=idempotency)
             proven = await self._exchange.prove_static(wish)
-            return await self._keeper.create(place, proven, idempotency=idempotency)
+            async with transaction():
+                permit = partial(self._allow, actor, wish)
+                connection = await self._keeper.create(place, proven, permit=permit, idempotency=idempotency)
+                await act.done(subject_id=connection.id, subject_name=connection.name)
+            return connection
         except KeyUsed:
-            return await self.connect(actor, request)
+            return await self._connect(actor, request, act)
         except NameTaken:
             # By the same request, it may be, a moment ago.
             if idempotency is not None and (earlier := await self._earlier(actor, idempotency)):
@@ -104,22 +130,34 @@ class Connecting:
     async def reconnect(self, actor: Actor, request: ReconnectRequest) -> models.Connection | models.Authorization:
         """As `connect`, for a connection that keeps its id, name and default. The old credential lives until the new one is proven.
 
-        Raises NotFound, PermissionDenied, InvalidInput, AuthenticationTypeUnavailable, ProviderFailure, Conflict.
+        Raises NotFound, PermissionDenied, InvalidInput, AuthenticationTypeUnavailable, PolicyViolation, ProviderFailure, Conflict.
         """
-        connection = await self._access.connection(actor, request.connection_id, Permission.EDIT)
-        wish = await self._wishes.to_reconnect(connection, request)
-        if wish.type.needs_consent:
-            return await self._begin(actor, wish, reconnects=connection, allow_account_change=request.allow_account_change)
-        proven = await self._exchange.prove_static(wish)
-        if not request.allow_account_change:
-            _require_same_account(connection, proven)
-        return await self._keeper.replace(connection, proven, actor_id=actor.user_id)
+        async with self._audit.act(actor, "connection.reconnect", request.connection_id) as act:
+            connection = await self._access.connection(actor, request.connection_id, Permission.EDIT)
+            act.subject_name, act.folder_id = connection.name, connection.folder_id
+            wish = await self._wishes.to_reconnect(connection, request)
+            await self._check_policies(actor, wish, connection)
+            if wish.type.needs_consent:
+                return await self._begin(actor, wish, act, reconnects=connection, allow_account_change=request.allow_account_change)
+            proven = await self._exchange.prove_static(wish)
+            if not request.allow_account_change:
+                _require_same_account(connection, proven)
+            async with transaction():
+                permit = partial(self._allow, actor, wish, connection.id)
+                connection = await self._keeper.replace(connection, proven, permit=permit, actor_id=actor.user_id)
+                await act.done(subject_name=connection.name, folder_id=connection.folder_id)
+            return connection
 
     async def depart(self, actor: Actor, authorization_id: UUID) -> Departure:
         """Send the browser of the one who began on to the provider; an earlier departure of the same consent is void with this.
 
-        Raises NotFound, BegunByAnother, ConsentOver, Unreadable.
+        Raises NotFound, BegunByAnother, ConsentOver, PolicyViolation, Unreadable.
         """
+        # What is refused is written down; a departure is no act yet.
+        async with self._audit.act(actor, "authorization.depart", authorization_id):
+            return await self._depart(actor, authorization_id)
+
+    async def _depart(self, actor: Actor, authorization_id: UUID) -> Departure:
         authorization = await models.Authorization.get_or_none(id=authorization_id).select_related("user")
         if authorization is None:
             raise NotFound("consent")
@@ -128,6 +166,7 @@ class Connecting:
         if self.status_of(authorization) is not AuthorizationStatus.PENDING:
             raise ConsentOver
         wish = self._wishes.of(authorization)
+        await self._rulings.check(actor.user_id, wish.provider.connector, wish.type)
         state, cookie, verifier = new_cookie(), new_cookie(), self._exchange.new_code_verifier()
         client = await self._wishes.client_of(wish)
         url = self._exchange.authorization_url(wish, client, state=state, code_verifier=verifier)
@@ -146,41 +185,59 @@ class Connecting:
         Raises CallbackRefused where no consent waits for this answer, and BegunByAnother: then nothing was asked of the provider.
         """
         values = single_values(parameters)
-        authorization = await self._claim(actor, connector_key, values, cookies)
+        authorization = await self._find_returned(connector_key, values, cookies)
+        async with self._audit.act(actor, "authorization.complete", authorization.id) as act:
+            act.folder_id = authorization.folder_id
+            await self._claim(actor, authorization)
+            return await self._complete(authorization, values, act)
+
+    async def _complete(self, authorization: models.Authorization, values: Mapping[str, str], act: Act) -> models.Authorization:
+        """A consent that is claimed, over: with its connection, or with the reason why not."""
         try:
             wish = self._wishes.of(authorization)
+            # Before anything is asked of the provider; and again when it is written down.
+            await self._rulings.check(authorization.user_id, wish.provider.connector, wish.type)
             client = await self._wishes.client_of(wish)
-            proven = await self._exchange.prove_answer(wish, client, values)
+            proven = await self._prove_answer(wish, client, values)
             try:
-                await self._keep(authorization, wish, proven)
+                await self._keep(authorization, wish, proven, act)
             except PatchbayError:
                 await self._exchange.abandon(replace(wish, provider=proven.provider), client, proven.secrets)
                 raise
         except ProviderFailure as failure:
             denied = failure.reason.code is StatusReasonCode.ACCESS_DENIED
-            return await self._end(authorization, AuthorizationStatus.DENIED if denied else AuthorizationStatus.FAILED, failure.reason)
+            status = AuthorizationStatus.DENIED if denied else AuthorizationStatus.FAILED
+            return await self._end(authorization, status, failure.reason, act)
+        except PolicyViolation as violation:
+            return await self._end(authorization, AuthorizationStatus.FAILED, reasons.disallowed(violation), act)
         except PatchbayError as error:
-            return await self._end(authorization, AuthorizationStatus.FAILED, reasons.ours(error.message, error.remedy))
+            return await self._end(authorization, AuthorizationStatus.FAILED, reasons.ours(error.message, error.remedy), act)
         return authorization
 
     async def cancel(self, actor: Actor, authorization_id: UUID) -> models.Authorization:
         """Raises NotFound, and ConsentOver where it is already over."""
-        authorization = await self.find(actor, authorization_id)
-        if authorization is None:
-            raise NotFound("consent")
-        async with self._log.change(actor.user_id):
-            cancelled = await self._pending(authorization).update(status=AuthorizationStatus.CANCELLED, state_hash=None, secrets=None)
-        if not cancelled:
-            raise ConsentOver
+        async with self._audit.act(actor, "authorization.cancel", authorization_id) as act, self._log.change(actor.user_id):
+            authorization = await self.find(actor, authorization_id)
+            if authorization is None or not await self._access.is_known(actor):
+                raise NotFound("consent")
+            if not await self._pending(authorization).update(status=AuthorizationStatus.CANCELLED, state_hash=None, secrets=None):
+                raise ConsentOver
+            await act.done(folder_id=authorization.folder_id)
         await authorization.refresh_from_db()
         return authorization
 
     async def find(self, actor: Actor, authorization_id: UUID) -> models.Authorization | None:
-        """The authorization, for the one who began it; None for everybody else."""
-        return await models.Authorization.get_or_none(id=authorization_id, user_id=actor.user_id)
+        """The authorization, for the one who began it; None for everybody else, and for a token that is not good for its folder."""
+        authorization = await models.Authorization.get_or_none(id=authorization_id, user_id=actor.user_id)
+        if authorization is None or actor.limits is None:
+            return authorization
+        return authorization if await self._access.permissions(actor, [authorization.folder_id]) else None
 
     async def watch(self, actor: Actor, authorization_id: UUID) -> AsyncIterator[models.Authorization]:
-        """The authorization as it is, then at each change, until it is over, or until Patchbay closes. Raises NotFound."""
+        """The authorization as it is, then at each change, until it is over, the actor may not ask any more, or Patchbay closes.
+
+        Raises NotFound.
+        """
         seen: AuthorizationStatus | None = None
         while True:
             ticket = self._wakeup.ticket()
@@ -192,6 +249,8 @@ class Connecting:
                 seen = status
                 yield authorization
             if status is not AuthorizationStatus.PENDING or self._wakeup.closed:
+                return
+            if not await self._access.known_among({actor}, self._clock()):
                 return
             await wait(ticket, seconds=_LOOK_AGAIN_SECONDS)
 
@@ -210,12 +269,13 @@ class Connecting:
         self,
         actor: Actor,
         wish: Wish,
+        act: Act,
         *,
         reconnects: models.Connection | None = None,
         allow_account_change: bool = False,
         idempotency: Idempotency | None = None,
     ) -> models.Authorization:
-        now = self._clock()
+        act.action, now = _BEGIN, self._clock()
         authorization = models.Authorization(
             id=uuid4(),
             user_id=actor.user_id,
@@ -237,6 +297,7 @@ class Connecting:
         authorization.secrets = wish.kept_secrets().seal(self._vault, authorization.id, authorization.folder_id)
         try:
             async with self._log.change(actor.user_id):
+                await self._allow(actor, wish, None if reconnects is None else reconnects.id)
                 await authorization.save(force_create=True)
                 if idempotency is not None:
                     await models.IdempotencyKey.create(
@@ -246,49 +307,92 @@ class Connecting:
                         authorization_id=authorization.id,
                         created_at=now,
                     )
+                detail = None if reconnects is None else f"to reconnect {reconnects.id}"
+                await act.done(subject_id=authorization.id, detail=detail)
         except IntegrityError:
             if idempotency is None:
                 raise Conflict("What this consent is for was deleted meanwhile.", "Look at what is there now, and begin again.") from None
             raise KeyUsed from None
         return authorization
 
-    async def _claim(
-        self, actor: Actor | None, connector_key: str, values: Mapping[str, str], cookies: Mapping[str, str]
-    ) -> models.Authorization:
-        """The consent that this answer belongs to; nobody else can claim it after this. Raises CallbackRefused, BegunByAnother."""
+    async def _find_returned(self, connector_key: str, values: Mapping[str, str], cookies: Mapping[str, str]) -> models.Authorization:
+        """The consent that this answer belongs to. Raises CallbackRefused."""
         state = Secret(values.get("state", ""))
         authorization = await models.Authorization.filter(state_hash=hash_of(state)).select_related("user").first()
         # The key is compared here: it came in a path, and not every text may be asked a database for.
         if authorization is None or authorization.connector_key != connector_key or not _came_from_here(authorization, cookies):
             raise CallbackRefused
+        return authorization
+
+    async def _claim(self, actor: Actor | None, authorization: models.Authorization) -> None:
+        """Nobody else can claim it after this. Raises CallbackRefused, BegunByAnother."""
         if actor is None or actor.user_id != authorization.user_id:
             raise BegunByAnother(authorization.user.name)
         if not await self._pending(authorization).filter(state_hash=authorization.state_hash).update(state_hash=None):
             raise CallbackRefused
-        return authorization
 
-    async def _keep(self, authorization: models.Authorization, wish: Wish, proven: Proven) -> None:
+    async def _prove_answer(self, wish: Wish, client: ClientCredentials, values: Mapping[str, str]) -> Proven:
+        """The credential that an answer brings. What its provider says of an app meanwhile holds for all that sign in with the app."""
+        app = await self._wishes.app_of(wish)
+        try:
+            proven = await self._exchange.prove_answer(wish, client, values)
+        except ProviderFailure as failure:
+            # An error in the answer came through the browser: whoever sits there must not stop everybody's connections with it.
+            if app is None or "error" in values:
+                raise
+            raise await self._incidents.meaning_of(failure, app, wish.provider, client) from None
+        if app is not None:
+            await self._incidents.over(app)
+        return proven
+
+    async def _keep(self, authorization: models.Authorization, wish: Wish, proven: Proven, act: Act) -> None:
         """Write the credential down, unless what allowed it has gone meanwhile."""
         actor = Actor(authorization.user_id, authorization.user.name, authorization.user.administrator)
         if not authorization.reconnects:
-            await self._access.folder(actor, wish.folder_id, Permission.CREATE)
             place = Place(wish.folder_id, actor.user_id, wish.name, name_is_a_wish=True)
-            await self._keeper.create(place, proven, authorization=authorization)
+            async with transaction():
+                made = await self._keeper.create(place, proven, permit=partial(self._allow, actor, wish), authorization=authorization)
+                await act.done(subject_id=made.id, subject_name=made.name, folder_id=made.folder_id)
             return
         if authorization.connection_id is None:
             raise NotFound("connection")
         connection = await self._access.connection(actor, authorization.connection_id, Permission.EDIT)
         if not authorization.allow_account_change:
             _require_same_account(connection, proven)
-        await self._keeper.replace(connection, proven, actor_id=actor.user_id, authorization=authorization)
+        permit = partial(self._allow, actor, wish, connection.id)
+        async with transaction():
+            held = await self._keeper.replace(connection, proven, permit=permit, actor_id=actor.user_id, authorization=authorization)
+            await act.done(subject_id=held.id, subject_name=held.name, folder_id=held.folder_id)
 
-    async def _end(self, authorization: models.Authorization, status: AuthorizationStatus, reason: StatusReason) -> models.Authorization:
+    async def _allow(self, actor: Actor, wish: Wish, reconnects: UUID | None = None) -> None:
+        """Whether what is wished is still allowed, as it will be until the transaction ends.
+
+        Raises NotFound, PermissionDenied, AuthenticationTypeUnavailable, PolicyViolation.
+        """
+        await self._rulings.keep_still()
+        if reconnects is None:
+            await self._access.folder(actor, wish.folder_id, Permission.CREATE)
+            await self._installed.require(wish.provider.connector)
+            await self._check_policies(actor, wish)
+        else:
+            await self._check_policies(actor, wish, await self._access.held(actor, reconnects, Permission.EDIT))
+
+    async def _check_policies(self, actor: Actor, wish: Wish, reconnects: models.Connection | None = None) -> None:
+        """Those for whoever authenticates, and those for the owner, whose connection it stays. Raises PolicyViolation."""
+        owner_id = actor.user_id if reconnects is None else reconnects.owner_id
+        for user_id in {actor.user_id, owner_id}:
+            await self._rulings.check(user_id, wish.provider.connector, wish.type)
+
+    async def _end(
+        self, authorization: models.Authorization, status: AuthorizationStatus, reason: StatusReason, act: Act
+    ) -> models.Authorization:
         """The consent, over for this reason; or as it is, where it was over already."""
         authorization.status, authorization.reason_json = status, reason.to_json()
         # It was claimed in time: that its time is over now does not hide the reason.
         claimed = models.Authorization.filter(id=authorization.id, status=AuthorizationStatus.PENDING)
         async with self._log.change(authorization.user_id):
             ended = await claimed.update(status=status, reason_json=authorization.reason_json, secrets=None, state_hash=None)
+            await act.write(AuditOutcome.FAILED, reason.message)
         return authorization if ended else await models.Authorization.get_or_none(id=authorization.id) or authorization
 
     def _pending(self, authorization: models.Authorization) -> QuerySet[models.Authorization]:

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit
 from uuid import UUID
 
 from api.connections.secrets import authorization_place
-from api.errors import Conflict, PatchbayError
+from api.errors import Conflict, PatchbayError, PermissionDenied
 from api.secret import Secret
 from api.vault.vault import Vault
 from models import Sealed
@@ -67,14 +67,12 @@ class Addresses:
         return parts.scheme in ("http", "https") and origin in self.return_origins | {self.public_url}
 
 
-class BegunByAnother(PatchbayError):
+class BegunByAnother(PermissionDenied):
     """Someone opened the link of another person's consent."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(
-            f"{name} began this connection, so only {name} can finish it.",
-            "If you want to connect an account of your own, begin a connection of your own.",
-        )
+        message = f"{name} began this connection, so only {name} can finish it."
+        super().__init__(None, told=(message, "If you want to connect an account of your own, begin a connection of your own."))
         self.name = name
 
 

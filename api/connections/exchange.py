@@ -2,9 +2,9 @@
 
 import hmac
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from datetime import timedelta
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import models
@@ -23,6 +23,7 @@ from api.oauth.answers import find, parse_json
 from api.oauth.client import OAuthClient
 from api.oauth.errors import TokenError, UnusableKey
 from api.oauth.tokens import ClientCredentials, TokenSet
+from api.organization.app_secrets import AppClient
 from api.outbound.egress import OutboundError
 from api.outbound.http import OutboundClient
 from api.secret import Secret
@@ -33,6 +34,19 @@ logger = logging.getLogger(__name__)
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _DISCOVERY_DEADLINE = timedelta(seconds=15)
 _LARGEST_DISCOVERY = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """New tokens, and as which client they were got: with the app's secret in use, or with the one before."""
+
+    tokens: TokenSet
+    client: ClientCredentials
+
+    @property
+    def app_secret_at(self) -> datetime | None:
+        """When the app's secret was given, if that is what the provider took."""
+        return self.client.secret_set_at if isinstance(self.client, AppClient) else None
 
 
 class Exchange:
@@ -77,31 +91,16 @@ class Exchange:
         if not values.get("code"):
             raise ProviderFailure(reasons.callback_refused(provider.name), retryable=False)
         wish = self._captured(wish, _from_callback(wish.provider.option, values), wish.provider.grant.callback_capture)
-        server = wish.provider.server(client=client, redirect_uri=redirect_uri)
-        try:
-            tokens = await self._oauth.exchange_code(
-                server,
-                client,
-                code=Secret(values["code"]),
-                redirect_uri=redirect_uri,
-                code_verifier=wish.code_verifier if server.pkce else None,
-                asked_scopes=wish.scopes,
-            )
-            if wish.provider.grant.refresh.swaps_at_once:
-                secrets = Secrets(fields=wish.secrets, access_token=tokens.access_token)
-                longer = await self._oauth.swap(
-                    wish.provider.server(secrets=secrets, client=client), client, tokens.access_token, scopes=tokens.scopes or wish.scopes
-                )
-                tokens = replace(longer, captured={**tokens.captured, **longer.captured})
-        except (TokenError, OutboundError) as error:
-            raise failure_of(error, provider, redirect_uri=redirect_uri) from error
+        exchanged = await _with_either(client, lambda client: self._exchange_code(wish, client, Secret(values["code"])))
+        tokens = await self._swapped_at_once(wish, exchanged) if wish.provider.grant.refresh.swaps_at_once else exchanged.tokens
         try:
             # Known from here on, since the way to end the grant may name it.
             wish = self._captured_from(wish, tokens)
-            return await self._proven(wish, Secrets(fields=wish.secrets), tokens)
+            proven = await self._proven(wish, Secrets(fields=wish.secrets), tokens)
         except ProviderFailure:
             await self.abandon(wish, client, Secrets(fields=wish.secrets).with_tokens(tokens))
             raise
+        return replace(proven, app_secret_at=exchanged.app_secret_at)
 
     async def abandon(self, wish: Wish, client: ClientCredentials, secrets: Secrets) -> None:
         """The consent leads to nothing: do not leave its tokens alive at the provider. Raises nothing."""
@@ -132,8 +131,32 @@ class Exchange:
         # Some answers have a text in its place that is no token.
         return tokens if provider.grant.refresh.supported else replace(tokens, refresh_token=None)
 
-    async def renew(self, provider: Provider, client: ClientCredentials, secrets: Secrets, scopes: Sequence[str]) -> TokenSet:
+    async def renew(self, provider: Provider, client: ClientCredentials, secrets: Secrets, scopes: Sequence[str]) -> Renewal:
         """New tokens for a credential, in whichever way its provider has. Raises ProviderFailure."""
+        return await _with_either(client, lambda client: self._renew(provider, client, secrets, scopes))
+
+    async def _exchange_code(self, wish: Wish, client: ClientCredentials, code: Secret) -> TokenSet:
+        provider, redirect_uri = wish.provider, self._addresses.redirect_uri(wish.provider.connector.key)
+        server = provider.server(client=client, redirect_uri=redirect_uri)
+        try:
+            return await self._oauth.exchange_code(
+                server,
+                client,
+                code=code,
+                redirect_uri=redirect_uri,
+                code_verifier=wish.code_verifier if server.pkce else None,
+                asked_scopes=wish.scopes,
+            )
+        except (TokenError, OutboundError) as error:
+            raise failure_of(error, provider, redirect_uri=redirect_uri) from error
+
+    async def _swapped_at_once(self, wish: Wish, exchanged: Renewal) -> TokenSet:
+        tokens = exchanged.tokens
+        secrets = Secrets(fields=wish.secrets, access_token=tokens.access_token)
+        longer = await self._swap(wish.provider, exchanged.client, secrets, tokens.access_token, tokens.scopes or wish.scopes)
+        return replace(longer, captured={**tokens.captured, **longer.captured})
+
+    async def _renew(self, provider: Provider, client: ClientCredentials, secrets: Secrets, scopes: Sequence[str]) -> TokenSet:
         grant = provider.grant
         if secrets.refresh_token is not None and grant.refresh.supported:
             try:
@@ -243,6 +266,25 @@ class Exchange:
         return self._captured(wish, {name: str(value) for name, value in found.items() if value is not None}, discovery.capture)
 
 
+async def _with_either(client: ClientCredentials, ask: Callable[[ClientCredentials], Awaitable[TokenSet]]) -> Renewal:
+    """Ask as the client; where the provider does not take its secret, once more with the one before, if that is kept.
+
+    A server that does not take the client has not looked at the code or token (RFC 6749 section 3.2.1), so neither is used up.
+    """
+    former = client.former if isinstance(client, AppClient) else None
+    try:
+        return Renewal(await ask(client), client)
+    except ProviderFailure as failure:
+        if former is None or failure.reason.code is not StatusReasonCode.INVALID_CLIENT:
+            raise
+        refusal = failure
+    try:
+        return Renewal(await ask(former), former)
+    except ProviderFailure as failure:
+        # Where neither is taken, it is the secret in use that somebody must look at.
+        raise refusal if failure.reason.code is StatusReasonCode.INVALID_CLIENT else failure from None
+
+
 def _from_callback(option: Option, values: Mapping[str, str]) -> dict[str, str]:
     wanted = option.grant.callback_capture if option.grant else {}
     return {name: values[parameter] for name, parameter in wanted.items() if parameter in values}
@@ -254,9 +296,12 @@ def _check_signature(provider: Provider, client: ClientCredentials, values: Mapp
     if signature is None:
         return
     signed = "&".join(f"{name}={value}" for name, value in sorted(values.items()) if name != signature.parameter)
-    secret = client.client_secret.reveal() if client.client_secret else ""
-    expected = hmac.new(secret.encode(), signed.encode(), "sha256").hexdigest()
-    if not hmac.compare_digest(expected.encode(), values.get(signature.parameter, "").encode()):
+    keys = [client.client_secret or Secret("")]
+    if isinstance(client, AppClient) and client.previous_secret is not None:
+        keys.append(client.previous_secret)
+    expected = [hmac.new(key.reveal().encode(), signed.encode(), "sha256").hexdigest() for key in keys]
+    given = values.get(signature.parameter, "").encode()
+    if not any(hmac.compare_digest(each.encode(), given) for each in expected):
         raise ProviderFailure(reasons.callback_refused(provider.name), retryable=False)
 
 

@@ -1,11 +1,14 @@
 """The form that an authentication type asks for, and the check of what came back: every mistake at once, by field."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
-from api.catalog.connector import Connector, Field, Option
+import models
+from api.catalog.connector import Connector, Field, Option, Scope
 from api.connections.derivations import derived
-from api.names import name_problem
+from api.names import name_problem, scopes_problem
+from api.policy import Ruling
 from api.secret import Secret
 from models import AuthenticationType
 
@@ -26,12 +29,44 @@ class Filled:
     secrets: Mapping[str, Secret] = field(default_factory=dict)
 
 
-def fields_of(connector: Connector, option: Option, type: AuthenticationType) -> tuple[Field, ...]:
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What a policy puts into a form beforehand."""
+
+    fields: Mapping[str, str] = field(default_factory=dict)
+    # Of the app that stands in where somebody brings none of their own.
+    client_id: str | None = None
+    scopes: tuple[str, ...] | None = None
+
+    @classmethod
+    def of(cls, ruling: Ruling, app: models.OAuthApp | None) -> Self:
+        """What a ruling gives; `app` is its default app, where it has one."""
+        return cls(ruling.default_fields, None if app is None else app.client_id, ruling.default_scopes)
+
+    def put_into(self, asked: Field) -> Field:
+        # In another option a field of the same name may take other values, or be secret.
+        value = self.fields.get(asked.name)
+        return asked if value is None or asked.secret or asked.problem(value) else replace(asked, default=value)
+
+
+def fields_of(connector: Connector, option: Option, type: AuthenticationType, defaults: Defaults = Defaults()) -> tuple[Field, ...]:
     """All that a form must ask for."""
-    asked = tuple(field for field in connector.fields_for(option) if field.asked)
-    if type is AuthenticationType.OAUTH2_BRING_YOUR_OWN_APP:
-        return asked + (_PUBLIC_CLIENT_FIELDS if _takes_public_clients(option) else _CLIENT_FIELDS)
-    return asked
+    asked = tuple(defaults.put_into(field) for field in connector.fields_for(option) if field.asked)
+    if type is not AuthenticationType.OAUTH2_BRING_YOUR_OWN_APP:
+        return asked
+    if defaults.client_id is not None:
+        client_id, client_secret = _CLIENT_FIELDS
+        return (*asked, replace(client_id, required=False, default=defaults.client_id), replace(client_secret, required=False))
+    return asked + (_PUBLIC_CLIENT_FIELDS if _takes_public_clients(option) else _CLIENT_FIELDS)
+
+
+def scopes_of(option: Option, type: AuthenticationType, defaults: Defaults = Defaults()) -> tuple[Scope, ...]:
+    """The scopes to choose from. A policy's defaults are for apps of one's own alone, and take the place of the connector's."""
+    if type is not AuthenticationType.OAUTH2_BRING_YOUR_OWN_APP or defaults.scopes is None:
+        return option.scopes
+    known = tuple(replace(scope, default=scope.name in defaults.scopes) for scope in option.scopes)
+    named = {scope.name for scope in known}
+    return known + tuple(Scope(name, default=True) for name in defaults.scopes if name not in named)
 
 
 def fill(fields: Sequence[Field], given: Mapping[str, Secret], more: Sequence[Field] = ()) -> tuple[Filled, dict[str, str]]:
@@ -66,11 +101,8 @@ def scope_mistakes(mandatory: Collection[str], asked: Collection[str] | None) ->
     missing = [name for name in mandatory if name not in asked]
     if missing:
         return {"scopes": "must include " + ", ".join(missing)}
-    if any(not scope or not scope.isascii() or not scope.isprintable() or " " in scope or len(scope) > 500 for scope in asked):
-        return {"scopes": "must each be printable characters without spaces"}
-    if len(asked) > 200:
-        return {"scopes": "must be at most 200"}
-    return {}
+    problem = scopes_problem(asked)
+    return {} if problem is None else {"scopes": problem}
 
 
 def _problem(field: Field, value: str) -> str | None:

@@ -1,6 +1,7 @@
 """Writing a proven credential down: a new connection, or a new credential for one that is there. One transaction each."""
 
 import random
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -18,6 +19,7 @@ from api.connections.schedule import next_due
 from api.connections.secrets import Secrets, credential_place
 from api.errors import Conflict, NameTaken
 from api.events.log import EventLog, Record
+from api.names import free_name
 from api.organization.apps import OAuthApps
 from api.vault.vault import Vault
 from models import AuthenticationType, AuthorizationStatus, ConnectionEventType, ConnectionStatus, OAuthAppOrigin, fold
@@ -38,6 +40,8 @@ class Proven:
     expires_at: datetime | None = None
     refresh_expires_at: datetime | None = None
     oauth_app_id: UUID | None = None
+    # When the app's secret was given that the provider took.
+    app_secret_at: datetime | None = None
     # An app that a person brought, to be kept with the connection.
     own_app: OwnApp | None = field(default=None, repr=False)
 
@@ -69,6 +73,10 @@ class Idempotency:
     request: str
 
 
+# Raises where what allowed it has gone meanwhile. Called first in the transaction that it is to allow.
+Permit = Callable[[], Awaitable[None]]
+
+
 class KeyUsed(Exception):
     """Someone with the same idempotency key was faster: their result is the answer."""
 
@@ -76,6 +84,7 @@ class KeyUsed(Exception):
 # What a new credential changes of a connection; a rename or a move at the same moment is not undone.
 _REPLACED = [
     "oauth_app_id",
+    "app_secret_at",
     "site",
     "account",
     "scopes",
@@ -89,6 +98,7 @@ _REPLACED = [
     "status",
     "reason_json",
     "status_changed_at",
+    "before_suspension",
     "lease_holder",
     "lease_until",
     "lease_number",
@@ -108,13 +118,15 @@ class Keeper:
         place: Place,
         proven: Proven,
         *,
+        permit: Permit,
         authorization: models.Authorization | None = None,
         idempotency: Idempotency | None = None,
     ) -> models.Connection:
-        """A new connection. Raises NameTaken, ConsentOver; KeyUsed where the idempotency key was used meanwhile."""
+        """A new connection. Raises NameTaken, ConsentOver, what `permit` raises; KeyUsed where the idempotency key was used meanwhile."""
         for _ in range(_ATTEMPTS):
             try:
                 async with self._log.change(place.owner_id) as record:
+                    await permit()
                     return await self._create(record, place, proven, authorization, idempotency)
             except IntegrityError:
                 # Someone was faster: with the name, the first place (which is the default), or the idempotency key.
@@ -131,17 +143,28 @@ class Keeper:
             raise NameTaken(place.name, f"this folder for {provider.name}")
 
     async def replace(
-        self, connection: models.Connection, proven: Proven, *, actor_id: UUID, authorization: models.Authorization | None = None
+        self,
+        connection: models.Connection,
+        proven: Proven,
+        *,
+        permit: Permit,
+        actor_id: UUID,
+        authorization: models.Authorization | None = None,
     ) -> models.Connection:
-        """A new credential for a connection that keeps its id, name and default. The one before is gone with this. Raises ConsentOver."""
+        """A new credential for a connection that keeps its id, name and default. The one before is gone with this.
+
+        Raises ConsentOver, and what `permit` raises.
+        """
         now = self._clock()
         async with self._log.change(actor_id) as record:
+            await permit()
             connection = await models.Connection.select_for_update().get(id=connection.id)
             credential = await models.Credential.get(connection_id=connection.id)
             previous, former_app_id = connection.status, connection.oauth_app_id
             connection.oauth_app_id = await self._app_id(proven, connection.folder_id)
             self._describe(connection, proven, now)
             connection.enter(ConnectionStatus.CONNECTED, None, now)
+            connection.before_suspension = None
             # A refresh under way for the old credential loses its lease with it.
             connection.lease_holder = connection.lease_until = None
             connection.lease_number += 1
@@ -169,7 +192,7 @@ class Keeper:
         name = place.name
         if name is None or place.name_is_a_wish:
             taken = {sibling.name_key for sibling in await siblings.only("name_key")}
-            name = _free_name(place.name or proven.provider.name, taken)
+            name = free_name(place.name or proven.provider.name, taken)
         connection = models.Connection(
             id=uuid4(),
             folder_id=place.folder_id,
@@ -208,6 +231,7 @@ class Keeper:
         connection.missing_scopes = list(proven.missing_scopes)
         connection.expires_at = proven.expires_at
         connection.renewable = proven.renewable
+        connection.app_secret_at = proven.app_secret_at
         connection.last_verified_at = now if proven.provider.option.proof is not Proof.NONE else None
         connection.updated_at = now
         connection.failures = 0
@@ -255,13 +279,3 @@ async def _succeed(authorization: models.Authorization | None, connection: model
     if not await models.Authorization.filter(id=authorization.id, status=AuthorizationStatus.PENDING).update(**succeeded):
         raise ConsentOver
     authorization.update_from_dict(succeeded)
-
-
-def _free_name(wished: str, taken: set[str]) -> str:
-    """The name, or the first of `name 2`, `name 3`, … that is free."""
-    name, number = wished, 1
-    while fold(name) in taken:
-        number += 1
-        suffix = f" {number}"
-        name = wished[: 120 - len(suffix)] + suffix
-    return name

@@ -1,13 +1,19 @@
-"""What a connector offers here and now: its ways to authenticate, with the form of each, and why one is not to be had."""
+"""What a connector offers somebody here and now: its ways to authenticate, with the form of each, and why one is not to be had."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from uuid import UUID
+
+from tortoise.expressions import Q
 
 import models
 from api.catalog.catalog import Catalog
-from api.catalog.connector import Field, Option
+from api.catalog.connector import Connector, Field, Option, Scope
 from api.connections.consent import Addresses
-from api.connections.forms import fields_of
+from api.connections.forms import Defaults, fields_of, scopes_of
+from api.organization.installed import InstalledConnectors, not_installed
+from api.organization.rulings import Rulings
+from api.policy import Ruling
 from models import AuthenticationType, OAuthAppOrigin
 
 
@@ -16,10 +22,14 @@ class Offer:
     type: AuthenticationType
     option: Option
     fields: tuple[Field, ...]
+    scopes: tuple[Scope, ...]
     # None: it can be had.
     unavailable_reason: str | None
     # For consent: the callback URL to register with the vendor.
     redirect_uri: str | None
+    # The policies that speak for whoever asks, in words, and whether they are against it; those that only warn do not refuse it.
+    policy: str | None
+    is_against_policy: bool
 
     @property
     def available(self) -> bool:
@@ -27,30 +37,64 @@ class Offer:
 
 
 class Offers:
-    def __init__(self, catalog: Catalog, addresses: Addresses) -> None:
+    def __init__(self, *, catalog: Catalog, installed: InstalledConnectors, rulings: Rulings, addresses: Addresses) -> None:
         self._catalog = catalog
+        self._installed = installed
+        self._rulings = rulings
         self._addresses = addresses
 
-    async def of(self, connector_keys: Collection[str]) -> dict[str, list[Offer]]:
-        """The offers of these connectors, the best first; one query for all of them."""
-        apps = await models.OAuthApp.filter(origin=OAuthAppOrigin.OPERATOR, connector_key__in=list(connector_keys))
-        registered = {app.connector_key for app in apps}
-        return {key: self._offers(key, has_app=key in registered) for key in connector_keys}
+    async def of(self, user_id: UUID, connector_keys: Collection[str]) -> dict[str, list[Offer]]:
+        """What these connectors offer this user, the best first; the same few queries for all of them."""
+        installed = await self._installed.among(connector_keys)
+        rulings = await self._rulings.of(user_id, connector_keys)
+        defaults = [ruling.default_app_id for ruling in rulings.values()]
+        stand_ins = [app_id for app_id in defaults if app_id is not None]
+        operators = Q(origin=OAuthAppOrigin.OPERATOR, connector_key__in=list(connector_keys))
+        apps: dict[UUID | None, models.OAuthApp] = {app.id: app for app in await models.OAuthApp.filter(operators | Q(id__in=stand_ins))}
+        registered = {app.connector_key for app in apps.values() if app.origin is OAuthAppOrigin.OPERATOR}
+        connectors = [connector for key in connector_keys if (connector := self._catalog.find(key)) is not None]
+        return {
+            connector.key: self._offers(
+                connector,
+                rulings[connector.key],
+                apps.get(rulings[connector.key].default_app_id),
+                is_installed=connector.key in installed,
+                has_app=connector.key in registered,
+            )
+            for connector in connectors
+        }
 
-    def _offers(self, connector_key: str, *, has_app: bool) -> list[Offer]:
-        connector = self._catalog.get(connector_key)
-        redirect_uri = self._addresses.redirect_uri(connector_key)
+    def _offers(
+        self, connector: Connector, ruling: Ruling, stand_in: models.OAuthApp | None, *, is_installed: bool, has_app: bool
+    ) -> list[Offer]:
+        defaults = Defaults.of(ruling, stand_in)
+        redirect_uri = self._addresses.redirect_uri(connector.key)
         return [
             Offer(
                 type=type,
                 option=option,
-                fields=fields_of(connector, option, type),
-                unavailable_reason=_missing_app(type, connector.name, has_app=has_app),
+                fields=fields_of(connector, option, type, defaults),
+                scopes=scopes_of(option, type, defaults),
+                unavailable_reason=(
+                    (None if is_installed else f"{not_installed(connector)} An administrator can install it.")
+                    or _refusal(ruling, type, connector)
+                    or _missing_app(type, connector.name, has_app=has_app)
+                ),
                 redirect_uri=redirect_uri if type.needs_consent else None,
+                policy=ruling.title,
+                is_against_policy=bool(ruling.broken_by(type)),
             )
             for option in connector.options
             for type in option.types
         ]
+
+
+def _refusal(ruling: Ruling, type: AuthenticationType, connector: Connector) -> str | None:
+    policy = ruling.refusal_of(type)
+    if policy is None:
+        return None
+    violation = policy.violation(connector.name, type)
+    return f"{violation.message} {violation.remedy}"
 
 
 def _missing_app(type: AuthenticationType, connector: str, *, has_app: bool) -> str | None:

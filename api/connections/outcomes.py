@@ -13,6 +13,7 @@ from uuid import UUID
 import models
 from api.clock import Clock
 from api.connections import reasons
+from api.connections.incidents import block, is_blocked
 from api.connections.journal import Intent, Journal
 from api.connections.proof import Proof
 from api.connections.provider import Provider
@@ -49,33 +50,47 @@ class Outcomes:
         self._chance = chance
 
     async def renewed(
-        self, subject: Subject, intent: Intent, tokens: TokenSet, *, actor_id: UUID | None = None, enabling: bool = False
+        self,
+        subject: Subject,
+        intent: Intent,
+        tokens: TokenSet,
+        *,
+        app_secret_at: datetime | None = None,
+        actor_id: UUID | None = None,
+        enabling: bool = False,
     ) -> bool:
-        """The provider gave new tokens. False where the credential that they replace is no longer the connection's."""
+        """The provider gave new tokens; `app_secret_at` says which secret of the app it took, as far as that is known.
+
+        False where the credential that they replace is no longer the connection's.
+        """
         now = self._clock()
         seen = subject.credential
         secrets = subject.secrets.with_tokens(tokens)
         async with self._log.change(actor_id) as record:
             # First, as a reconnect and a deletion do: locks taken in another order would wait for each other.
             connection = await _find_locked(subject.connection.id)
+            await self._journal.forget(intent)
+            if connection is None:
+                return False
             current = models.Credential.filter(id=seen.id, generation=seen.generation, fingerprint=seen.fingerprint)
             swapped = await current.update(
-                secrets=secrets.seal(self._vault, credential_place(seen.id, subject.connection.folder_id)),
+                # For the folder that it is in now: it may have been moved while the provider was asked.
+                secrets=secrets.seal(self._vault, credential_place(seen.id, connection.folder_id)),
                 fingerprint=self._vault.fingerprint(secrets.consumed()),
                 generation=seen.generation + 1,
                 obtained_at=now,
                 refresh_expires_at=tokens.refresh_expires_at or seen.refresh_expires_at,
             )
-            await self._journal.forget(intent)
-            if connection is None or not swapped:
+            if not swapped:
                 return False
             previous, changed = self._works(connection, now, enabling=enabling)
             connection.expires_at = tokens.expires_at
             connection.last_refreshed_at = now
+            connection.app_secret_at = app_secret_at
             if tokens.scopes is not None:
                 connection.scopes = list(tokens.scopes)
             self._plan(connection, subject, now)
-            await connection.save(update_fields=[*_STATE, "expires_at", "last_refreshed_at", "scopes"])
+            await connection.save(update_fields=[*_STATE, "expires_at", "last_refreshed_at", "app_secret_at", "scopes"])
             if changed:
                 await record.append(connection, ConnectionEventType.STATUS_CHANGED, previous_status=previous)
         return True
@@ -87,7 +102,9 @@ class Outcomes:
             connection = await _find_current(subject)
             if connection is None:
                 return
-            previous, changed = self._works(connection, now, enabling=enabling)
+            # That a token is taken says nothing of the app, which will be needed for the next one.
+            kept = connection.reason if is_blocked(connection) else None
+            previous, changed = self._works(connection, now, reason=kept, enabling=enabling)
             connection.last_verified_at = now
             connection.account = proof.account or connection.account
             self._plan(connection, subject, now)
@@ -119,13 +136,30 @@ class Outcomes:
                 changed = False
             else:
                 changed = connection.enter(status, reason, now)
-                over = status is ConnectionStatus.ACTION_REQUIRED
+                # An app may be mended at the provider, of which nobody here would know.
+                over = status is ConnectionStatus.ACTION_REQUIRED and not is_blocked(connection)
                 connection.due_at = None if over else self._again_at(connection, failure, now)
             connection.updated_at = now if changed else connection.updated_at
             await connection.save(update_fields=_STATE)
             if changed:
                 await record.append(connection, ConnectionEventType.STATUS_CHANGED, previous_status=previous)
         return connection
+
+    async def blocked_by_app(self, subject: Subject, reason: StatusReason, *, actor_id: UUID | None = None, enabling: bool = False) -> None:
+        """Its app is at fault, and nothing about the connection itself."""
+        now = self._clock()
+        async with self._log.change(actor_id) as record:
+            connection = await _find_current(subject)
+            if connection is None or (connection.status is ConnectionStatus.DISABLED and not enabling):
+                return
+            # What a person must do about the connection itself says more.
+            if connection.status is ConnectionStatus.ACTION_REQUIRED and connection.due_at is None:
+                return
+            previous = connection.status
+            changed = block(connection, reason, now, self._chance)
+            await connection.save(update_fields=_STATE)
+            if changed:
+                await record.append(connection, ConnectionEventType.STATUS_CHANGED, previous_status=previous)
 
     async def blocked(self, connection_id: UUID, reason: StatusReason, *, actor_id: UUID | None = None, enabling: bool = False) -> None:
         """Nothing can be tried, for a reason on our own side. It is looked at again, later and later."""
@@ -143,13 +177,15 @@ class Outcomes:
             if changed:
                 await record.append(connection, ConnectionEventType.STATUS_CHANGED, previous_status=previous)
 
-    def _works(self, connection: models.Connection, now: datetime, *, enabling: bool) -> tuple[ConnectionStatus, bool]:
+    def _works(
+        self, connection: models.Connection, now: datetime, *, reason: StatusReason | None = None, enabling: bool
+    ) -> tuple[ConnectionStatus, bool]:
         """The credential works; a connection that is switched off stays off. The status before, and whether it changed."""
         previous = connection.status
         connection.failures = 0
         if previous is ConnectionStatus.DISABLED and not enabling:
             return previous, False
-        changed = connection.enter(ConnectionStatus.CONNECTED, None, now)
+        changed = connection.enter(ConnectionStatus.CONNECTED, reason, now)
         connection.updated_at = now if changed else connection.updated_at
         return previous, changed
 

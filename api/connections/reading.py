@@ -1,4 +1,8 @@
-"""Connections as lists: filtered, ordered, paged by key, and counted. What the actor may not see is not there."""
+"""Connections as lists: filtered, ordered, paged by key, and counted. What the actor may not see is not there.
+
+But for one thing: an administrator who asks for connections of deactivated owners is shown those in their workspaces too, so that they
+can be handed over. Of these there is nothing but what they are called, what they connect to, and how they are.
+"""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -8,14 +12,14 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from tortoise.expressions import Q, RawSQL
+from tortoise.expressions import Q, RawSQL, Subquery
 from tortoise.functions import Count
 from tortoise.queryset import QuerySet
 
 import models
 from api.access import Access, Actor
 from api.errors import NotFound
-from models import AuthenticationType, ConnectionStatus, fold
+from models import AuthenticationType, ConnectionStatus, FolderKind, fold
 from models.database import instance, rows
 
 _PLACE = 'ROW_NUMBER() OVER (PARTITION BY "{each}" ORDER BY {order})'
@@ -41,13 +45,16 @@ class ConnectionQuery:
     """Which connections, and in which order."""
 
     folder_id: UUID | None = None
-    # A folder was asked for that cannot be.
+    # A folder or an owner was asked for that cannot be.
     nowhere: bool = False
     search: str | None = None
     connector_key: str | None = None
     statuses: tuple[ConnectionStatus, ...] | None = None
     authentication_type: AuthenticationType | None = None
     is_default: bool | None = None
+    owner_id: UUID | None = None
+    # Whether the owner may sign in.
+    owner_active: bool | None = None
     order: OrderField = OrderField.NAME
     descending: bool = False
 
@@ -98,6 +105,7 @@ class Reading:
             level: dict[str, Any] = {column: after.value, f"id__{step}": after.id}
             found = found.filter(Q(**beyond) | Q(**level))
         ordered = await found.order_by(f"{sign}{column}", f"{sign}id").limit(first + 1)
+        await self._blank(actor, query, ordered)
         return Slice(ordered[:first], len(ordered) > first)
 
     async def count(self, actor: Actor, query: ConnectionQuery) -> int:
@@ -114,6 +122,7 @@ class Reading:
         for row in await rows(statement, matching.query.get_parameterized_sql()[1]):
             connection = instance(models.Connection, row)
             found[getattr(connection, each)].append(connection)
+        await self._blank(actor, query, [connection for several in found.values() for connection in several])
         return {value: Slice(several[:first], len(several) > first) for value, several in found.items()}
 
     async def counts(self, actor: Actor, query: ConnectionQuery, each: Each, values: Sequence[Any]) -> dict[Any, int]:
@@ -152,15 +161,40 @@ class Reading:
     async def _matching_each(self, actor: Actor, query: ConnectionQuery, each: Each, values: Sequence[Any]) -> QuerySet[models.Connection]:
         if each is Each.CONNECTOR:
             return (await self._matching(actor, query)).filter(connector_key__in=values)
-        return _narrowed(models.Connection.filter(folder_id__in=list(await self._access.permissions(actor, values))), query)
+        places = [] if query.nowhere else list(await self._access.permissions(actor, values))
+        return _narrowed(models.Connection.filter(folder_id__in=places), query)
 
     async def _folders(self, actor: Actor, query: ConnectionQuery) -> list[UUID]:
         """Where to look: never where the actor cannot see."""
         if query.nowhere:
             return []
         if query.folder_id is None:
-            return list(await self._access.visible_folders(actor))
+            return [*await self._access.visible_folders(actor), *await self._left_behind(actor, query)]
         return list(await self._access.permissions(actor, [query.folder_id]))
+
+    async def _left_behind(self, actor: Actor, query: ConnectionQuery) -> list[UUID]:
+        """The workspaces of deactivated owners, for an administrator who asks for their connections."""
+        asked = query.owner_active is False or (query.owner_active is None and query.owner_id is not None)
+        if not asked or not actor.may_administer or query.folder_id is not None:
+            return []
+        workspaces = models.Folder.filter(kind=FolderKind.PERSONAL, owner__deactivated_at__not_isnull=True)
+        if query.owner_id is not None:
+            workspaces = workspaces.filter(owner_id=query.owner_id)
+        return [folder.id for folder in await workspaces.only("id")]
+
+    async def _blank(self, actor: Actor, query: ConnectionQuery, connections: Sequence[models.Connection]) -> None:
+        left_behind = set(await self._left_behind(actor, query))
+        for connection in connections:
+            if connection.folder_id in left_behind:
+                blank(connection)
+
+
+def blank(connection: models.Connection) -> None:
+    """Leave nothing in the row of what an administrator may not read in somebody's workspace."""
+    connection.account = connection.reason_json = connection.oauth_app_id = connection.option_key = None
+    connection.site, connection.scopes, connection.missing_scopes = {}, [], []
+    connection.expires_at = connection.due_at = None
+    connection.last_refreshed_at = connection.last_verified_at = connection.last_used_at = None
 
 
 def _narrowed(found: QuerySet[models.Connection], query: ConnectionQuery) -> QuerySet[models.Connection]:
@@ -174,4 +208,10 @@ def _narrowed(found: QuerySet[models.Connection], query: ConnectionQuery) -> Que
         found = found.filter(authentication_type=query.authentication_type)
     if query.is_default is not None:
         found = found.filter(is_default=query.is_default)
+    if query.owner_id is not None:
+        found = found.filter(owner_id=query.owner_id)
+    if query.owner_active is not None:
+        owners = models.User.filter(deactivated_at__isnull=query.owner_active)
+        # Not joined, because both tables have columns of the same names, and lists beside each other are ordered by bare names.
+        found = found.filter(owner_id__in=Subquery(owners.values("id")))
     return found

@@ -1,8 +1,9 @@
 """The words for what is wrong: one function a cause. Each says what happened, what to do about it, and who can."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
-from api.errors import PatchbayError
+from api.errors import PatchbayError, PolicyViolation
 from models import Fixer, StatusReason, StatusReasonCode
 
 
@@ -124,6 +125,34 @@ def invalid_client(provider: str, error: str | None = None) -> StatusReason:
     )
 
 
+def client_secret_expired(provider: str, ended_at: datetime, error: str | None = None) -> StatusReason:
+    return StatusReason(
+        StatusReasonCode.INVALID_CLIENT,
+        f"{provider} does not accept the OAuth app: its client secret ended on {ended_at:%Y-%m-%d}.",
+        f"Make a new client secret at {provider}, and give it to the app.",
+        Fixer.APP_OWNER,
+        error,
+    )
+
+
+def client_secret_missing(provider: str) -> StatusReason:
+    return StatusReason(
+        StatusReasonCode.INVALID_CLIENT,
+        f"The OAuth app has another client id now, and not yet the client secret that {provider} has for it.",
+        "Give the app its new client secret.",
+        Fixer.APP_OWNER,
+    )
+
+
+def app_deleted() -> StatusReason:
+    return StatusReason(
+        StatusReasonCode.INVALID_CLIENT,
+        "The OAuth app that this consent was for was deleted.",
+        "Begin again, with another app.",
+        Fixer.APP_OWNER,
+    )
+
+
 def redirect_uri_mismatch(provider: str, redirect_uri: str, error: str | None = None) -> StatusReason:
     return StatusReason(
         StatusReasonCode.REDIRECT_URI_MISMATCH,
@@ -189,6 +218,10 @@ def callback_refused(provider: str) -> StatusReason:
 def ours(message: str, remedy: str | None) -> StatusReason:
     """What stopped a consent on our own side, after the provider had agreed."""
     return StatusReason(StatusReasonCode.ACCESS_DENIED, message, remedy or "Begin again.", Fixer.CONNECTION_OWNER)
+
+
+def disallowed(violation: PolicyViolation) -> StatusReason:
+    return StatusReason(StatusReasonCode.DISALLOWED_BY_POLICY, violation.message, violation.remedy or "", Fixer.OPERATOR)
 
 
 def disabled_by_user() -> StatusReason:

@@ -10,7 +10,10 @@ import aiocron
 
 import models
 from api.clock import Clock
+from api.connections.incidents import Incidents
 from api.connections.refresher import Refresher
+from api.organization.app_warnings import AppWarnings
+from api.organization.audit_log import AuditLog
 from api.vault.vault import Vault
 from models import AuthorizationStatus
 
@@ -23,9 +26,23 @@ _WAKE_SECONDS = 30.0
 class RefreshLoop:
     """`schedule` is a cron expression of six fields, seconds first. At most `concurrency` attempts are under way at once."""
 
-    def __init__(self, refresher: Refresher, vault: Vault, *, schedule: str, concurrency: int, clock: Clock) -> None:
+    def __init__(
+        self,
+        refresher: Refresher,
+        vault: Vault,
+        audit_log: AuditLog,
+        incidents: Incidents,
+        warnings: AppWarnings,
+        *,
+        schedule: str,
+        concurrency: int,
+        clock: Clock,
+    ) -> None:
         self._refresher = refresher
         self._vault = vault
+        self._audit_log = audit_log
+        self._incidents = incidents
+        self._warnings = warnings
         self._schedule = schedule
         self._concurrency = concurrency
         self._clock = clock
@@ -76,8 +93,11 @@ class RefreshLoop:
             logger.exception("tick failed")
 
     async def _do_chores(self, now: datetime) -> None:
-        """Once a minute: what a dead process left behind, consents whose time is over, and how often the keys were used."""
+        """Once a minute: what a dead process left behind, what is over, too old or ends soon, and how often the keys were used."""
         await self._refresher.recover()
+        await self._incidents.begin_probes()
+        await self._warnings.tell()
         over = models.Authorization.filter(status=AuthorizationStatus.PENDING, expires_at__lte=now)
         await over.update(status=AuthorizationStatus.EXPIRED, secrets=None, state_hash=None)
         await self._vault.record_use()
+        await self._audit_log.forget_old()

@@ -17,7 +17,8 @@ import models
 from api.catalog.catalog import Catalog
 from api.clock import Clock
 from api.connections import reasons
-from api.connections.exchange import Exchange
+from api.connections.exchange import Exchange, Renewal
+from api.connections.incidents import AppFault, Incidents, is_another
 from api.connections.journal import Intent, Journal
 from api.connections.outcomes import Outcomes, Subject
 from api.connections.pacing import Pacing
@@ -61,6 +62,7 @@ class Refresher:
         exchange: Exchange,
         prover: Prover,
         apps: OAuthApps,
+        incidents: Incidents,
         journal: Journal,
         outcomes: Outcomes,
         pacing: Pacing,
@@ -72,6 +74,7 @@ class Refresher:
         self._exchange = exchange
         self._prover = prover
         self._apps = apps
+        self._incidents = incidents
         self._journal = journal
         self._outcomes = outcomes
         self._pacing = pacing
@@ -124,7 +127,7 @@ class Refresher:
             subject = await self._subject(connection_id)
             if subject is None or subject.provider.option.grant is None:
                 return None
-            client = await self._client(subject)
+            client = self._client(subject, await self._app(subject))
         except (Unreadable, NotFound):
             return None
         return partial(self._end_grant, subject, client, subject.secrets)
@@ -256,17 +259,24 @@ class Refresher:
 
     async def _renew(self, subject: Subject, lease: Lease, *, actor_id: UUID | None = None, enabling: bool = False) -> None:
         """New tokens from the provider, saved. Raises ProviderFailure, Unreadable."""
-        client = await self._client(subject)
         async with self._pacing.turn(subject.provider.host, subject.provider.name):
+            # Not before the turn has come: what others met meanwhile may be the app's fault.
+            app = await self._admitted_app(subject, by_person=actor_id is not None)
+            client = self._client(subject, app)
             intent = await self._journal.intend(subject.connection, subject.credential, lease)
             try:
-                tokens = await self._exchange.renew(subject.provider, client, subject.secrets, subject.connection.scopes)
+                renewal = await self._ask(subject, app, client)
             except ProviderFailure as failure:
                 await self._give_up(intent, failure)
                 raise _interrupted(failure, subject) if intent.repeats else failure from None
+            tokens = renewal.tokens
             # The provider may have rotated the token: from here to the save nothing may be lost.
             await self._journal.answer(intent, tokens)
-        saved = await self._outcomes.renewed(subject, intent, tokens, actor_id=actor_id, enabling=enabling)
+        saved = await self._outcomes.renewed(
+            subject, intent, tokens, app_secret_at=renewal.app_secret_at, actor_id=actor_id, enabling=enabling
+        )
+        if app is not None:
+            await self._incidents.over(app)
         connection = {"connection": str(subject.connection.id)}
         if saved:
             logger.info("token refreshed", extra=connection | {"expires_at": tokens.expires_at and tokens.expires_at.isoformat()})
@@ -274,6 +284,20 @@ class Refresher:
         logger.info("token of a replaced credential discarded", extra=connection)
         if not await models.Connection.exists(id=subject.connection.id):
             await self._end_grant(subject, client, subject.secrets.with_tokens(tokens))
+
+    async def _ask(self, subject: Subject, app: models.OAuthApp | None, client: ClientCredentials) -> Renewal:
+        """New tokens, as this client. Raises ProviderFailure, AppFault where the app is to blame, Unreadable."""
+        provider, secrets, scopes = subject.provider, subject.secrets, subject.connection.scopes
+        try:
+            return await self._exchange.renew(provider, client, secrets, scopes)
+        except ProviderFailure as failure:
+            if app is None or failure.reason.code is not StatusReasonCode.INVALID_CLIENT:
+                raise
+            now = await models.OAuthApp.get_or_none(id=app.id)
+            if now is not None and is_another(now, app):
+                # It was given another secret while the answer was on its way. What was refused used nothing up.
+                return await self._exchange.renew(provider, self._apps.client_of(now), secrets, scopes)
+            raise await self._incidents.meaning_of(failure, app, provider, client) from None
 
     async def _end_grant(self, subject: Subject, client: ClientCredentials, secrets: Secrets) -> bool:
         """End the grant of a connection that was deleted, but not where that may end the grant of another one too."""
@@ -294,6 +318,9 @@ class Refresher:
     async def _note(self, subject: Subject, failure: ProviderFailure, *, actor_id: UUID | None = None, enabling: bool = False) -> None:
         if failure.reason.code is StatusReasonCode.RATE_LIMITED and failure.retry_after is not None:
             self._pacing.pause(subject.provider.host, self._clock() + failure.retry_after)
+        if isinstance(failure, AppFault):
+            await self._outcomes.blocked_by_app(subject, failure.reason, actor_id=actor_id, enabling=enabling)
+            return
         connection = await self._outcomes.failed(subject, failure, actor_id=actor_id, enabling=enabling)
         logger.warning(
             "connection failed",
@@ -333,10 +360,11 @@ class Refresher:
 
     async def _subject(self, connection_id: UUID) -> Subject | None:
         """The connection with its secrets opened; None where it is gone. Raises Unreadable, ConnectorGone."""
-        connection = await models.Connection.get_or_none(id=connection_id)
-        credential = await models.Credential.get_or_none(connection_id=connection_id)
-        if connection is None or credential is None:
+        # Both at once: read one after the other, a move in between would leave secrets that do not open in the folder of before.
+        credential = await models.Credential.get_or_none(connection_id=connection_id).select_related("connection")
+        if credential is None:
             return None
+        connection = credential.connection
         secrets = Secrets.open(self._vault, credential.secrets, credential_place(credential.id, connection.folder_id))
         connector = self._catalog.find(connection.connector_key)
         option = None if connector is None else connector.find_option(connection.authentication_type, connection.option_key)
@@ -344,12 +372,19 @@ class Refresher:
             raise ConnectorGone(connection.connector_key)
         return Subject(connection, credential, secrets, Provider(connector, option, connection.site))
 
-    async def _client(self, subject: Subject) -> ClientCredentials:
+    async def _admitted_app(self, subject: Subject, *, by_person: bool) -> models.OAuthApp | None:
+        """The app that the connection signs in with, if any, as it is now. Raises AppFault while it blocks its connections."""
+        app = await self._app(subject)
+        if app is not None:
+            await self._incidents.admit(app, by_person=by_person)
+        return app
+
+    async def _app(self, subject: Subject) -> models.OAuthApp | None:
         app_id = subject.connection.oauth_app_id
-        if app_id is None:
-            return subject.provider.client(subject.secrets)
-        app = await models.OAuthApp.get(id=app_id)
-        return ClientCredentials(app.client_id, self._apps.secret_of(app))
+        return None if app_id is None else await models.OAuthApp.get(id=app_id)
+
+    def _client(self, subject: Subject, app: models.OAuthApp | None) -> ClientCredentials:
+        return subject.provider.client(subject.secrets) if app is None else self._apps.client_of(app)
 
     def _is_over(self, subject: Subject) -> bool:
         expires_at = subject.connection.expires_at

@@ -9,7 +9,7 @@ from api.access import Access, Actor
 from api.catalog.catalog import Catalog
 from api.catalog.connector import Connector, Field, Option
 from api.connections.consent import Addresses, FlowSecrets
-from api.connections.forms import fields_of, fill, scope_mistakes
+from api.connections.forms import Defaults, fields_of, fill, scope_mistakes
 from api.connections.provider import Provider
 from api.connections.requests import ConnectRequest, OwnApp, ReconnectRequest
 from api.connections.secrets import Secrets, credential_place
@@ -17,6 +17,9 @@ from api.errors import AuthenticationTypeUnavailable, InvalidInput
 from api.names import name_problem, tidy
 from api.oauth.tokens import ClientCredentials
 from api.organization.apps import OAuthApps, client_mistakes
+from api.organization.installed import InstalledConnectors
+from api.organization.rulings import Rulings
+from api.policy import Ruling
 from api.secret import Secret
 from api.vault.vault import Vault
 from models import AuthenticationType, OAuthAppOrigin, Permission
@@ -57,30 +60,46 @@ class Wish:
 
 
 class Wishes:
-    def __init__(self, *, access: Access, catalog: Catalog, vault: Vault, apps: OAuthApps, addresses: Addresses) -> None:
+    def __init__(
+        self,
+        *,
+        access: Access,
+        catalog: Catalog,
+        vault: Vault,
+        apps: OAuthApps,
+        installed: InstalledConnectors,
+        rulings: Rulings,
+        addresses: Addresses,
+    ) -> None:
         self._access = access
         self._catalog = catalog
         self._vault = vault
         self._apps = apps
+        self._installed = installed
+        self._rulings = rulings
         self._addresses = addresses
 
     async def to_connect(self, actor: Actor, request: ConnectRequest) -> Wish:
-        """Raises NotFound, PermissionDenied, AuthenticationTypeUnavailable, InvalidInput."""
+        """Raises NotFound, PermissionDenied, AuthenticationTypeUnavailable, PolicyViolation, InvalidInput."""
         await self._access.folder(actor, request.folder_id, Permission.CREATE)
         connector = self._catalog.get(request.connector_key)
+        await self._installed.require(connector)
         option = _option(connector, request.authentication_type, request.option)
+        ruling = await self._rulings.check(actor.user_id, connector, request.authentication_type)
+        stand_in = await _stand_in(request.authentication_type, ruling)
         mistakes = self._mistakes(request.authentication_type, request)
         if request.name is not None and (problem := name_problem(request.name)):
             mistakes["name"] = problem
         if request.idempotency_key is not None and (problem := idempotency_key_problem(request.idempotency_key)):
             mistakes["idempotencyKey"] = problem
         app, given = _split_own_app(request.authentication_type, request.own_app, request.fields)
-        app_id, app_mistakes = await self._app(actor, connector, request, app)
-        filled, field_mistakes = fill(
-            _form(connector, option, request.authentication_type, app_known=app is not None or app_id is not None),
-            given,
-            connector.fields_for(option),
-        )
+        if stand_in is not None and app == OwnApp(stand_in.client_id):
+            # As a form has it that shows the client id of the policy's app, and was sent back as it came.
+            app = None
+        app_id, app_mistakes = await self._app(actor, connector, request, app, stand_in)
+        app_known = app is not None or app_id is not None
+        form = _form(connector, option, request.authentication_type, app_known=app_known, defaults=Defaults.of(ruling, stand_in))
+        filled, field_mistakes = fill(form, given, connector.fields_for(option))
         provider = Provider(connector, option, filled.site)
         mistakes |= app_mistakes | field_mistakes
         # Scopes may hold site values, which must be good before they can be compared.
@@ -93,7 +112,7 @@ class Wishes:
             folder_id=request.folder_id,
             name=None if request.name is None else tidy(request.name),
             secrets=filled.secrets,
-            scopes=provider.default_scopes if request.scopes is None else request.scopes,
+            scopes=_default_scopes(provider, request.authentication_type, ruling) if request.scopes is None else request.scopes,
             return_url=request.return_url,
             oauth_app_id=app_id,
             own_app=app,
@@ -153,10 +172,12 @@ class Wishes:
         """The OAuth client to act as. Raises Unreadable."""
         if wish.own_app is not None:
             return ClientCredentials(wish.own_app.client_id, wish.own_app.client_secret)
-        if wish.oauth_app_id is not None:
-            app = await models.OAuthApp.get(id=wish.oauth_app_id)
-            return ClientCredentials(app.client_id, self._apps.secret_of(app))
-        return wish.provider.client(Secrets(fields=wish.secrets))
+        app = await self.app_of(wish)
+        return wish.provider.client(Secrets(fields=wish.secrets)) if app is None else self._apps.client_of(app)
+
+    async def app_of(self, wish: Wish) -> models.OAuthApp | None:
+        """The app that is kept and signed in with, as it is now."""
+        return None if wish.oauth_app_id is None else await models.OAuthApp.get(id=wish.oauth_app_id)
 
     def _mistakes(self, type: AuthenticationType, request: ConnectRequest | ReconnectRequest) -> dict[str, str]:
         """What is wrong with what both kinds of request have, besides scopes and fields."""
@@ -170,7 +191,7 @@ class Wishes:
         return mistakes
 
     async def _app(
-        self, actor: Actor, connector: Connector, request: ConnectRequest, own_app: OwnApp | None
+        self, actor: Actor, connector: Connector, request: ConnectRequest, own_app: OwnApp | None, stand_in: models.OAuthApp | None
     ) -> tuple[UUID | None, dict[str, str]]:
         """The id of the app to sign in with, where it is one that is kept, and what is wrong with the choice."""
         if own_app is not None:
@@ -183,6 +204,8 @@ class Wishes:
                     "Ask an administrator to register one, or bring your own (OAUTH2_BRING_YOUR_OWN_APP).",
                 )
             return app.id, {}
+        if stand_in is not None and request.oauth_app_id in (None, stand_in.id):
+            return stand_in.id, {}
         if request.oauth_app_id is None:
             return None, {}
         kept = await models.OAuthApp.get_or_none(id=request.oauth_app_id, connector_key=connector.key)
@@ -196,8 +219,9 @@ class Wishes:
 
     async def _standing(self, connection: models.Connection, form: tuple[Field, ...]) -> dict[str, Secret]:
         """The values that the connection has now, for the fields that are still asked for."""
-        credential = await models.Credential.get(connection_id=connection.id)
-        kept = Secrets.open(self._vault, credential.secrets, credential_place(credential.id, connection.folder_id))
+        # With its connection as it is now, which may have been moved.
+        credential = await models.Credential.get(connection_id=connection.id).select_related("connection")
+        kept = Secrets.open(self._vault, credential.secrets, credential_place(credential.id, credential.connection.folder_id))
         standing = {name: Secret(value) for name, value in connection.site.items()} | dict(kept.fields)
         return {field.name: standing[field.name] for field in form if field.name in standing}
 
@@ -226,12 +250,28 @@ def _option(connector: Connector, type: AuthenticationType, key: str | None) -> 
     return option
 
 
-def _form(connector: Connector, option: Option, type: AuthenticationType, *, app_known: bool) -> tuple[Field, ...]:
+def _form(
+    connector: Connector, option: Option, type: AuthenticationType, *, app_known: bool, defaults: Defaults = Defaults()
+) -> tuple[Field, ...]:
     """What must be filled in; of one's own app nothing, where it is named beside the fields."""
-    form = fields_of(connector, option, type)
+    form = fields_of(connector, option, type, defaults)
     if app_known and type.needs_consent:
         return tuple(field for field in form if field.name not in _CLIENT)
     return form
+
+
+async def _stand_in(type: AuthenticationType, ruling: Ruling) -> models.OAuthApp | None:
+    """The app that a policy gives where somebody brings none of their own."""
+    if type is not AuthenticationType.OAUTH2_BRING_YOUR_OWN_APP or ruling.default_app_id is None:
+        return None
+    return await models.OAuthApp.get_or_none(id=ruling.default_app_id)
+
+
+def _default_scopes(provider: Provider, type: AuthenticationType, ruling: Ruling) -> tuple[str, ...]:
+    """What is asked for where nobody names scopes: with an app of one's own, what a policy says."""
+    if type is not AuthenticationType.OAUTH2_BRING_YOUR_OWN_APP or ruling.default_scopes is None:
+        return provider.default_scopes
+    return tuple(dict.fromkeys([*provider.mandatory_scopes, *ruling.default_scopes]))
 
 
 def _split_own_app(

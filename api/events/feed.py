@@ -21,7 +21,6 @@ from api.clock import Clock
 from api.errors import StreamLagged
 from api.events.log import CHANNEL
 from api.events.wakeup import Wakeup, wait
-from models import Permission
 from models.database import Database, instance, rows
 from models.notices import listening
 
@@ -86,7 +85,7 @@ class EventSelection:
 
     def includes(self, event: models.ConnectionEvent) -> bool:
         return (
-            self.folder_id in (None, event.folder_id)
+            self.folder_id in (None, event.folder_id, event.previous_folder_id)
             and self.connection_id in (None, event.connection_id)
             and self.connector_key in (None, event.connector_key)
         )
@@ -99,12 +98,16 @@ _AFTER_ALL = EventPosition(2**63 - 1, 2**63 - 1)
 class _Subscriber:
     """The events that one subscriber has yet to take: at most a hundred. What does not fit is read from the log again."""
 
-    def __init__(self) -> None:
+    def __init__(self, actor: Actor) -> None:
+        self.actor = actor
         self.queue: asyncio.Queue[PlacedEvent | None] = asyncio.Queue(_QUEUE)
         # Since when something did not fit.
         self.full_since: datetime | None = None
+        self.has_ended = False
 
-    def offer(self, placed: PlacedEvent | None, now: datetime) -> None:
+    def offer(self, placed: PlacedEvent, now: datetime) -> None:
+        if self.has_ended:
+            return
         try:
             self.queue.put_nowait(placed)
         except asyncio.QueueFull:
@@ -112,18 +115,21 @@ class _Subscriber:
 
     def end(self) -> None:
         """Nothing comes any more, not even what waits."""
+        self.has_ended, self.full_since = True, None
         while not self.queue.empty():
             self.queue.get_nowait()
         self.queue.put_nowait(None)
 
     def catch_up(self, position: EventPosition) -> bool:
         """Drop what was read from the log up to a position; False where more must be read there, because it did not fit."""
+        if self.has_ended:
+            return True
         waiting = [self.queue.get_nowait() for _ in range(self.queue.qsize())]
         if self.full_since is not None:
             self.full_since = None
             return False
         for placed in waiting:
-            if placed is None or placed.position > position:
+            if placed is not None and placed.position > position:
                 self.queue.put_nowait(placed)
         return True
 
@@ -157,10 +163,11 @@ class EventFeed:
     async def watch(self, actor: Actor, selection: EventSelection, *, after: EventPosition | None) -> AsyncIterator[PlacedEvent]:
         """Every event that the actor may see when it is delivered: in order, none missed, none twice.
 
-        Without `after` the stream begins now. Raises StreamLagged for who left more than a hundred events waiting for ten seconds.
+        Without `after` the stream begins now. It ends once the actor is deactivated, or their API token is no longer good.
+        Raises StreamLagged for who left more than a hundred events waiting for ten seconds.
         """
         # Join before reading what was: nothing that is committed meanwhile falls between.
-        with self._joined() as subscriber:
+        with self._joined(actor) as subscriber:
             last = await self._now() if after is None else after
             while True:
                 while batch := await self._after(last):
@@ -222,12 +229,13 @@ class EventFeed:
     async def _shows(self, actor: Actor, selection: EventSelection, event: models.ConnectionEvent) -> bool:
         if not selection.includes(event):
             return False
-        permissions = await self._access.permissions(actor, [event.folder_id])
-        return Permission.VIEW in permissions.get(event.folder_id, Permission(0))
+        # Who sees only the folder that a connection left learns that it went, and not where to.
+        places = [place for place in (event.folder_id, event.previous_folder_id) if place is not None]
+        return await self._access.sees_any(actor, places)
 
     @contextmanager
-    def _joined(self) -> Iterator[_Subscriber]:
-        subscriber = _Subscriber()
+    def _joined(self, actor: Actor) -> Iterator[_Subscriber]:
+        subscriber = _Subscriber(actor)
         self._subscribers.add(subscriber)
         if self._wakeup.closed:
             subscriber.end()
@@ -245,10 +253,21 @@ class EventFeed:
                         for subscriber in self._subscribers:
                             subscriber.offer(placed, self._clock())
                     position = batch[-1].position
+                await self._end_unknown()
             # The reader must live: while the database is away it looks again each second, and misses nothing.
             except Exception:
                 logger.exception("event log not read")
             await wait(ticket, seconds=_POLL_SECONDS)
+
+    async def _end_unknown(self) -> None:
+        """End the streams of those who may not ask any more: all of them are looked at at once, at each commit and each second."""
+        subscribers = list(self._subscribers)
+        if not subscribers:
+            return
+        known = await self._access.known_among({subscriber.actor for subscriber in subscribers}, self._clock())
+        for subscriber in subscribers:
+            if subscriber.actor not in known:
+                subscriber.end()
 
     async def _after(self, position: EventPosition) -> list[PlacedEvent]:
         """The next events after a position, at most 500."""

@@ -22,7 +22,12 @@ class Record:
         self._actor_id = actor_id
 
     async def append(
-        self, connection: models.Connection, type: ConnectionEventType, *, previous_status: ConnectionStatus | None = None
+        self,
+        connection: models.Connection,
+        type: ConnectionEventType,
+        *,
+        previous_status: ConnectionStatus | None = None,
+        previous_folder_id: UUID | None = None,
     ) -> None:
         """Tell what happened to a connection, as it is now."""
         await models.ConnectionEvent.create(
@@ -31,6 +36,7 @@ class Record:
             connection_name=connection.name,
             connector_key=connection.connector_key,
             folder_id=connection.folder_id,
+            previous_folder_id=previous_folder_id,
             previous_status=previous_status,
             status=connection.status,
             reason_json=connection.reason_json,

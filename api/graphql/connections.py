@@ -8,6 +8,7 @@ import strawberry
 
 import models
 from api.connections.reading import ConnectionQuery
+from api.errors import NotFound
 from api.events.feed import EventPosition
 from api.graphql.connectors import Connector, connector_named
 from api.graphql.context import Info
@@ -82,10 +83,16 @@ class Connection:
     @strawberry.field(description="Where it is.")
     async def folder(self, info: Info) -> Folder:
         folder = await find_folder(self.row.folder_id, info)
-        assert folder is not None, "whoever sees a connection sees its folder"
-        return folder
+        if folder is not None:
+            return folder
+        # What a deactivated owner left is all that is shown of a folder that the viewer cannot see.
+        left_behind = await info.context.loaders.left_behind.load(self.row.folder_id)
+        if left_behind is None:
+            # Whoever sees a connection sees its folder; unless that was taken from them since the connection was read.
+            raise NotFound("folder")
+        return Folder.of(left_behind)
 
-    @strawberry.field(description="Who made it.")
+    @strawberry.field(description="Whose it is.")
     async def owner(self, info: Info) -> User:
         return await load_user(self.row.owner_id, info)
 

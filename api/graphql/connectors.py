@@ -1,6 +1,7 @@
 """The catalogue: what can be connected, and how."""
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,9 @@ from api.catalog.connector import ConnectorStage, Evidence
 from api.catalog.using import Proof
 from api.connections.offers import Offer
 from api.connections.reading import ConnectionQuery, Each
+from api.errors import NotFound, PermissionDenied
 from api.graphql.context import Info
+from api.graphql.errors import NotFoundError, PermissionDeniedError, answering
 from api.graphql.ids import find_id, graph_id
 from api.graphql.listing import connection_page
 from api.graphql.page import After, Cursors, First, Page, PageInfo, checked_first, checked_search, counted
@@ -73,6 +76,12 @@ class AuthenticationOption:
     proof: Proof = strawberry.field(description="What shows that a credential of this kind works.")
     available: bool = strawberry.field(description="False where this installation cannot offer it now.")
     unavailable_reason: str | None = strawberry.field(description="Why not, and what to do about it.")
+    policy: str | None = strawberry.field(
+        description="Which policy holds here for the viewer, in words, such as `the policy for everybody`; null for none."
+    )
+    is_against_policy: bool = strawberry.field(
+        description="Whether that policy is against this way. Where it only warns, it is available all the same."
+    )
     fields: list[CredentialField] = strawberry.field(description="What a form must ask for: from this list alone a client can draw it.")
     scopes: list[ScopeOption] = strawberry.field(description="The scopes to choose from; others may be asked for too.")
     redirect_uri: str | None = strawberry.field(description="For consent: the callback URL to register with the vendor. Not editable.")
@@ -87,8 +96,10 @@ class AuthenticationOption:
             label=offer.option.label,
             available=offer.available,
             unavailable_reason=offer.unavailable_reason,
+            policy=offer.policy,
+            is_against_policy=offer.is_against_policy,
             fields=[CredentialField.of(field) for field in offer.fields],
-            scopes=[ScopeOption.of(scope) for scope in offer.option.scopes],
+            scopes=[ScopeOption.of(scope) for scope in offer.scopes],
             redirect_uri=offer.redirect_uri,
         )
 
@@ -112,7 +123,6 @@ class Connector:
     verification: Evidence = strawberry.field(description="What the description of this connector rests on.")
     unconfirmed: list[UnconfirmedFact] = strawberry.field(description="Single facts that are not certain.")
     icon_url: str = strawberry.field(description="A picture for lists: its initials, drawn by Patchbay.")
-    installed: bool = strawberry.field(description="Whether it is offered here.")
 
     @classmethod
     def of(cls, connector: catalog.Connector) -> "Connector":
@@ -128,8 +138,11 @@ class Connector:
             verification=connector.evidence,
             unconfirmed=[UnconfirmedFact(key=fact.key, what=fact.what) for fact in connector.unconfirmed],
             icon_url=icon_path(connector.key),
-            installed=True,
         )
+
+    @strawberry.field(description="Whether it is offered here.")
+    async def installed(self, info: Info) -> bool:
+        return await info.context.loaders.installed.load(self.key) or False
 
     @strawberry.field(description="What this connector offers here and now, the best first.")
     async def authentication_options(self, info: Info) -> list[AuthenticationOption]:
@@ -171,7 +184,6 @@ def _gone(key: str) -> Connector:
         verification=Evidence.UNCONFIRMED,
         unconfirmed=[],
         icon_url=icon_path(key),
-        installed=False,
     )
 
 
@@ -184,7 +196,7 @@ class ConnectorFilter:
     category: str | None = strawberry.field(default=None, description="Of this category.")
     stage: ConnectorStage | None = strawberry.field(default=None, description="In this stage.")
     authentication_type: AuthenticationType | None = strawberry.field(default=None, description="That authenticate in this way.")
-    installed: bool | None = strawberry.field(default=None, description="Offered here, or not.")
+    installed: bool | None = strawberry.field(default=None, description="Offered here, or not; those that are where nothing is said.")
 
 
 @strawberry.type(description="How many connectors there are of a category.")
@@ -202,7 +214,7 @@ class ConnectorPage(Page[Connector]):
 
 @strawberry.type
 class ConnectorQuery:
-    @strawberry.field(description="The catalogue, by name.")
+    @strawberry.field(description="The catalogue, by name. Installed connectors only, unless the filter says otherwise.")
     async def connectors(
         self,
         info: Info,
@@ -215,7 +227,8 @@ class ConnectorQuery:
             info.context, "connectors", [wanted.search, wanted.category, wanted.stage, wanted.authentication_type, wanted.installed]
         )
         start = cursors.read(after)
-        found = _found(wanted, info)
+        installed = await info.context.patchbay.installed.all()
+        found = _found(wanted, installed, info)
         rest = found if start is None else found[_after(found, start) :]
         page = rest[: checked_first(first)]
         cursor = cursors.write(page[-1].key) if page else None
@@ -223,7 +236,7 @@ class ConnectorQuery:
             nodes=[Connector.of(connector) for connector in page],
             page_info=PageInfo(end_cursor=cursor, has_next_page=len(rest) > len(page)),
             count=counted(len(found)),
-            categories=_categories(wanted, info),
+            categories=_categories(wanted, installed, info),
         )
 
     @strawberry.field(description="One connector; null where there is none with this key.")
@@ -232,18 +245,44 @@ class ConnectorQuery:
         return None if connector is None else Connector.of(connector)
 
 
-def _found(wanted: ConnectorFilter, info: Info) -> list[catalog.Connector]:
-    if wanted.installed is False:
-        return []
-    return list(
-        info.context.patchbay.catalog.search(
-            text=checked_search(wanted.search), category=wanted.category, stage=wanted.stage, authentication_type=wanted.authentication_type
-        )
+@strawberry.input(description="Whether a connector is offered here.")
+class SetConnectorInstalledInput:
+    connector_key: str = strawberry.field(description="The connector.")
+    installed: bool = strawberry.field(description="Whether to offer it. Connections that are there go on in either case.")
+
+
+@strawberry.type(description="It was done.")
+class ConnectorSuccess:
+    connector: Connector = strawberry.field(description="The connector as it is now.")
+
+
+ConnectorResult = Annotated[
+    ConnectorSuccess | NotFoundError | PermissionDeniedError,
+    strawberry.union("ConnectorResult", description="The connector, or why not."),
+]
+
+
+@strawberry.type
+class ConnectorMutation:
+    @strawberry.mutation(description="Offer a connector here, or do so no more. Administrators only.")
+    @answering(NotFound, PermissionDenied)
+    async def set_connector_installed(
+        self, info: Info, input: Annotated[SetConnectorInstalledInput, strawberry.argument(description="The connector.")]
+    ) -> ConnectorResult:
+        connector = await info.context.patchbay.installed.set(info.context.actor, input.connector_key, installed=input.installed)
+        return ConnectorSuccess(connector=Connector.of(connector))
+
+
+def _found(wanted: ConnectorFilter, installed: Collection[str], info: Info) -> list[catalog.Connector]:
+    matching = info.context.patchbay.catalog.search(
+        text=checked_search(wanted.search), category=wanted.category, stage=wanted.stage, authentication_type=wanted.authentication_type
     )
+    is_wanted = wanted.installed is not False
+    return [connector for connector in matching if (connector.key in installed) is is_wanted]
 
 
-def _categories(wanted: ConnectorFilter, info: Info) -> list[CategoryCount]:
-    counts = Counter(connector.category for connector in _found(replace(wanted, category=None), info))
+def _categories(wanted: ConnectorFilter, installed: Collection[str], info: Info) -> list[CategoryCount]:
+    counts = Counter(connector.category for connector in _found(replace(wanted, category=None), installed, info))
     return [CategoryCount(category=category, count=counts[category]) for category in sorted(counts)]
 
 

@@ -14,8 +14,10 @@ from api.graphql.words import FolderPermission
 
 if TYPE_CHECKING:
     from api.graphql.folders import Folder
+    from api.graphql.policies import ConnectorPolicy
 
 LazyFolder = Annotated["Folder", strawberry.lazy("api.graphql.folders")]
+LazyConnectorPolicy = Annotated["ConnectorPolicy", strawberry.lazy("api.graphql.policies")]
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
@@ -60,7 +62,7 @@ class NameTakenError(Error):
 
 @strawberry.type(description="A policy of the organization forbids it.")
 class PolicyViolationError(Error):
-    pass
+    policy: LazyConnectorPolicy | None = strawberry.field(description="The policy, for administrators; null for others.")
 
 
 @strawberry.type(description="The connector does not offer this authentication type here and now.")
@@ -114,7 +116,7 @@ async def _answer(error: errors.PatchbayError, info: Info) -> Error:
         case errors.NameTaken():
             return NameTakenError(**told)
         case errors.PolicyViolation():
-            return PolicyViolationError(**told)
+            return PolicyViolationError(**told, policy=await _policy(error, info))
         case errors.AuthenticationTypeUnavailable():
             return AuthenticationTypeUnavailableError(**told)
         case errors.ProviderFailure():
@@ -127,6 +129,12 @@ async def _answer(error: errors.PatchbayError, info: Info) -> Error:
 
 def _permission(error: errors.PermissionDenied) -> FolderPermission | None:
     return None if error.permission is None or error.permission.name is None else FolderPermission[error.permission.name]
+
+
+async def _policy(error: errors.PolicyViolation, info: Info) -> Any:
+    from api.graphql.policies import find_policy
+
+    return await find_policy(error.policy_id, info)
 
 
 async def _folder(error: errors.PermissionDenied, info: Info) -> Any:

@@ -12,6 +12,7 @@ from api.events.feed import EventPosition, EventSelection, PlacedEvent
 from api.graphql.connecting import Authorization
 from api.graphql.connections import Connection
 from api.graphql.context import Info
+from api.graphql.folders import Folder, find_folder
 from api.graphql.ids import graph_id, id_of
 from api.graphql.signing import read_signed, write_signed
 from api.graphql.statuses import StatusReason
@@ -52,6 +53,16 @@ class ConnectionEvent:
     async def connection(self, info: Info) -> Connection | None:
         row = await info.context.loaders.connection.load(self.placed.event.connection_id)
         return None if row is None else Connection.of(row)
+
+    @strawberry.field(description="Where it happened: for a move, where the connection went. Null where that is hidden, or gone.")
+    async def folder(self, info: Info) -> Folder | None:
+        return await find_folder(self.placed.event.folder_id, info)
+
+    @strawberry.field(
+        description="For a move, where the connection came from. Null for everything else, and where that is hidden, or gone."
+    )
+    async def previous_folder(self, info: Info) -> Folder | None:
+        return await find_folder(self.placed.event.previous_folder_id, info)
 
     @strawberry.field(description="Who did it; null where the refresh loop did.")
     async def actor(self, info: Info) -> User | None:

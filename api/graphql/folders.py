@@ -17,12 +17,13 @@ from api.graphql.errors import (
     PermissionDeniedError,
     answering,
 )
+from api.graphql.groups import Group, load_group
 from api.graphql.ids import find_id, graph_id, id_of
 from api.graphql.listing import Filtered, Ordered, connection_page, ordered_query
 from api.graphql.page import After, Cursors, First, Page, checked_first, counted, page_of
 from api.graphql.users import User, load_user
 from api.graphql.words import FolderPermission, permission_of, permissions_of
-from api.organization.folders import Grant
+from api.organization.folders import Grant, GroupGrant
 from models import FolderKind
 
 if TYPE_CHECKING:
@@ -40,6 +41,23 @@ class FolderAccess:
         return await load_user(self.grant.user_id, info)
 
     @strawberry.field(description="What they may do.")
+    def permissions(self) -> list[FolderPermission]:
+        return permissions_of(self.grant.permissions)
+
+    @strawberry.field(description="The folder above that this comes from; null where it was given here, or where that folder is hidden.")
+    async def inherited_from(self, info: Info) -> "Folder | None":
+        return await find_folder(self.grant.inherited_from, info)
+
+
+@strawberry.type(description="What everybody in a group may do in a folder.")
+class FolderGroupAccess:
+    grant: strawberry.Private[GroupGrant]
+
+    @strawberry.field(description="Which group.")
+    async def group(self, info: Info) -> Group:
+        return await load_group(self.grant.group_id, info)
+
+    @strawberry.field(description="What its members may do.")
     def permissions(self) -> list[FolderPermission]:
         return permissions_of(self.grant.permissions)
 
@@ -75,9 +93,13 @@ class Folder:
     async def permissions(self, info: Info) -> list[FolderPermission]:
         return permissions_of(await info.context.loaders.permissions.load(self.row.id))
 
-    @strawberry.field(description="Who may do what here, with what is inherited.")
+    @strawberry.field(description="Which users may do what here by name, with what is inherited.")
     async def access(self, info: Info) -> list[FolderAccess]:
         return [FolderAccess(grant=grant) for grant in await info.context.loaders.grants.load(self.row.id) or []]
+
+    @strawberry.field(description="Which groups may do what here, with what is inherited.")
+    async def group_access(self, info: Info) -> list[FolderGroupAccess]:
+        return [FolderGroupAccess(grant=grant) for grant in await info.context.loaders.group_grants.load(self.row.id) or []]
 
     @strawberry.field(description="The connections in this folder.")
     async def connections(
@@ -117,6 +139,15 @@ class FolderAccessInput:
     user_id: strawberry.ID = strawberry.field(description="The user.")
     permissions: list[FolderPermission] = strawberry.field(
         description="All that they may do; VIEW comes with every other. None takes all away."
+    )
+
+
+@strawberry.input(description="What a group may do in a folder.")
+class FolderGroupAccessInput:
+    folder_id: strawberry.ID = strawberry.field(description="The shared folder.")
+    group_id: strawberry.ID = strawberry.field(description="The group.")
+    permissions: list[FolderPermission] = strawberry.field(
+        description="All that its members may do; VIEW comes with every other. None takes all away."
     )
 
 
@@ -189,7 +220,10 @@ class FolderMutation:
         folder_id = await info.context.patchbay.folders.delete(info.context.actor, id_of(id, "folder"))
         return DeleteFolderSuccess(folder_id=graph_id(folder_id))
 
-    @strawberry.mutation(description="Set what a user may do in a shared folder; an empty list takes all away.")
+    @strawberry.mutation(
+        description="Set what a user may do in a shared folder and in those below it; an empty list takes all away. Needs MANAGE. One can "
+        "give no more than one may do oneself, and only administrators can take the last MANAGE away."
+    )
     @answering(NotFound, PermissionDenied, InvalidInput)
     async def set_folder_access(
         self, info: Info, input: Annotated[FolderAccessInput, strawberry.argument(description="Who may do what, where.")]
@@ -197,4 +231,14 @@ class FolderMutation:
         folder_id, user_id = id_of(input.folder_id, "folder"), id_of(input.user_id, "user")
         permissions = permission_of(input.permissions)
         folder = await info.context.patchbay.folders.set_access(info.context.actor, folder_id, user_id, permissions)
+        return FolderSuccess(folder=Folder.of(folder))
+
+    @strawberry.mutation(description="Set what everybody in a group may do in a shared folder and in those below it; as setFolderAccess.")
+    @answering(NotFound, PermissionDenied, InvalidInput)
+    async def set_folder_group_access(
+        self, info: Info, input: Annotated[FolderGroupAccessInput, strawberry.argument(description="Which group may do what, where.")]
+    ) -> FolderResult:
+        folder_id, group_id = id_of(input.folder_id, "folder"), id_of(input.group_id, "group")
+        permissions = permission_of(input.permissions)
+        folder = await info.context.patchbay.folders.set_group_access(info.context.actor, folder_id, group_id, permissions)
         return FolderSuccess(folder=Folder.of(folder))

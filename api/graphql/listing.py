@@ -24,6 +24,14 @@ class ConnectionFilter:
     status: list[ConnectionStatus] | None = strawberry.field(default=None, description="In one of these states.")
     authentication_type: AuthenticationType | None = strawberry.field(default=None, description="Authenticated in this way.")
     is_default: bool | None = strawberry.field(default=None, description="Only defaults, or only others.")
+    owner_id: strawberry.ID | None = strawberry.field(
+        default=None,
+        description="Of this owner. Where they are deactivated, administrators are shown what is in the owner's workspace too: names, "
+        "connectors and states, to hand it over.",
+    )
+    owner_active: bool | None = strawberry.field(
+        default=None, description="Only of owners who may sign in, or only of those who are deactivated; then as with ownerId."
+    )
 
 
 @strawberry.input(description="In which order connections come.")
@@ -46,6 +54,9 @@ def ordered_query(query: ConnectionQuery, filter: ConnectionFilter | None, order
             statuses=None if filter.status is None else tuple(filter.status),
             authentication_type=filter.authentication_type,
             is_default=filter.is_default,
+            owner_id=find_id(filter.owner_id),
+            owner_active=filter.owner_active,
+            nowhere=query.nowhere or (filter.owner_id is not None and find_id(filter.owner_id) is None),
         )
     if order is not None:
         query = replace(query, order=order.field, descending=order.direction is OrderDirection.DESC)
@@ -81,6 +92,9 @@ def _binding(query: ConnectionQuery) -> list[Any]:
         query.statuses,
         query.authentication_type,
         query.is_default,
+        query.owner_id,
+        query.owner_active,
+        query.nowhere,
         query.order,
         query.descending,
     ]

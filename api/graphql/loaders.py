@@ -15,7 +15,9 @@ from api.access import Actor
 from api.connections.offers import Offer
 from api.connections.reading import ConnectionQuery, Each, Slice
 from api.events.feed import PlacedEvent
-from api.organization.folders import Grant, paths_of
+from api.organization.directory import UserSlice
+from api.organization.folders import Grant, GroupGrant, paths_of
+from api.organization.policy_effects import Breach
 from api.patchbay import Patchbay
 from models import FolderKind, Permission
 
@@ -33,16 +35,27 @@ class Loaders:
         self._patchbay = patchbay
         self._actor = actor
         self.folder = _loader(self._folders)
+        self.left_behind = _loader(self._left_behind)
         self.user = _loader(self._users)
+        self.seen_user = _loader(self._seen_users)
+        self.group = _loader(self._groups)
+        self.groups_of = _loader(self._groups_of)
+        self.first_members = _loader(self._first_members)
+        self.member_count = _loader(self._member_counts)
         self.workspace = _loader(self._workspaces)
         self.permissions = _loader(self._permissions)
         self.path = _loader(self._paths)
         self.children = _loader(self._children)
         self.grants = _loader(self._grants)
+        self.group_grants = _loader(self._group_grants)
         self.connection = _loader(self._connections)
         self.oauth_app = _loader(self._oauth_apps)
         self.app_use = _loader(self._app_uses)
+        self.previous_secret_use = _loader(self._previous_secret_uses)
         self.offers = _loader(self._offers)
+        self.installed = _loader(self._installed)
+        self.policy = _loader(self._policies)
+        self.breach = _loader(self._breaches)
         self.first_page = _loader(self._first_pages)
         self.page_count = _loader(self._page_counts)
         self.first_history = _loader(self._first_histories)
@@ -53,6 +66,32 @@ class Loaders:
         visible = await self._patchbay.access.permissions(self._actor, ids)
         return {folder.id: folder for folder in await models.Folder.filter(id__in=list(visible))}
 
+    async def _left_behind(self, ids: Sequence[UUID]) -> dict[UUID, models.Folder]:
+        """Workspaces in which there is something that an administrator may hand over, without seeing what else is in them."""
+        if not self._actor.may_administer:
+            return {}
+        return {folder.id: folder for folder in await models.Folder.filter(id__in=list(ids), kind=FolderKind.PERSONAL)}
+
+    async def _seen_users(self, ids: Sequence[UUID]) -> dict[UUID, models.User]:
+        return await self._patchbay.directory.find_users(self._actor, ids)
+
+    async def _groups(self, ids: Sequence[UUID]) -> dict[UUID, models.Group]:
+        """Only those that the viewer can see."""
+        return await self._patchbay.directory.find_groups(self._actor, ids)
+
+    async def _groups_of(self, user_ids: Sequence[UUID]) -> dict[UUID, list[models.Group]]:
+        return await self._patchbay.directory.groups_of(self._actor, user_ids)
+
+    async def _first_members(self, keys: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], UserSlice]:
+        found: dict[tuple[UUID, int], UserSlice] = {}
+        for first, ids in _alike((first, id) for id, first in keys).items():
+            members = await self._patchbay.directory.first_members(ids, first=first)
+            found |= {(id, first): several for id, several in members.items()}
+        return found
+
+    async def _member_counts(self, group_ids: Sequence[UUID]) -> dict[UUID, int]:
+        return await self._patchbay.directory.count_members(group_ids)
+
     async def _users(self, ids: Sequence[UUID]) -> dict[UUID, models.User]:
         return {user.id: user for user in await models.User.filter(id__in=list(ids))}
 
@@ -61,7 +100,10 @@ class Loaders:
         if self._actor.user_id not in user_ids:
             return {}
         mine = await models.Folder.get_or_none(owner_id=self._actor.user_id, kind=FolderKind.PERSONAL)
-        return {} if mine is None else {self._actor.user_id: mine}
+        # An API token may be for other folders only.
+        if mine is None or not await self._patchbay.access.permissions(self._actor, [mine.id]):
+            return {}
+        return {self._actor.user_id: mine}
 
     async def _permissions(self, folder_ids: Sequence[UUID]) -> dict[UUID, Permission]:
         return await self._patchbay.access.permissions(self._actor, folder_ids)
@@ -78,6 +120,9 @@ class Loaders:
     async def _grants(self, folder_ids: Sequence[UUID]) -> dict[UUID, list[Grant]]:
         return await self._patchbay.folders.grants(folder_ids)
 
+    async def _group_grants(self, folder_ids: Sequence[UUID]) -> dict[UUID, list[GroupGrant]]:
+        return await self._patchbay.folders.group_grants(folder_ids)
+
     async def _connections(self, ids: Sequence[UUID]) -> dict[UUID, models.Connection]:
         """Only those that the viewer can see."""
         found = await models.Connection.filter(id__in=list(ids))
@@ -90,8 +135,21 @@ class Loaders:
     async def _app_uses(self, app_ids: Sequence[UUID]) -> dict[UUID, int]:
         return await self._patchbay.oauth_apps.connection_counts(app_ids)
 
+    async def _previous_secret_uses(self, app_ids: Sequence[UUID]) -> dict[UUID, int]:
+        return await self._patchbay.oauth_apps.previous_secret_counts(app_ids)
+
     async def _offers(self, connector_keys: Sequence[str]) -> dict[str, list[Offer]]:
-        return await self._patchbay.offers.of(connector_keys)
+        return await self._patchbay.offers.of(self._actor.user_id, connector_keys)
+
+    async def _installed(self, connector_keys: Sequence[str]) -> dict[str, bool]:
+        return dict.fromkeys(await self._patchbay.installed.among(connector_keys), True)
+
+    async def _policies(self, ids: Sequence[UUID]) -> dict[UUID, models.ConnectorPolicy]:
+        """Only for administrators."""
+        return await self._patchbay.policies.find(self._actor, ids)
+
+    async def _breaches(self, policy_ids: Sequence[UUID]) -> dict[UUID, Breach]:
+        return await self._patchbay.policy_effects.breaches(self._actor, policy_ids)
 
     async def _first_pages(self, keys: Sequence[PageKey]) -> dict[PageKey, Slice]:
         found: dict[PageKey, Slice] = {}

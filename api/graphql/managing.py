@@ -4,7 +4,7 @@ from typing import Annotated
 
 import strawberry
 
-from api.errors import Conflict, InvalidInput, NameTaken, NotFound, PermissionDenied, ProviderFailure
+from api.errors import Conflict, InvalidInput, NameTaken, NotFound, PermissionDenied, PolicyViolation, ProviderFailure
 from api.graphql.connections import Connection
 from api.graphql.context import Info
 from api.graphql.errors import (
@@ -13,6 +13,7 @@ from api.graphql.errors import (
     NameTakenError,
     NotFoundError,
     PermissionDeniedError,
+    PolicyViolationError,
     ProviderError,
     answering,
 )
@@ -28,6 +29,18 @@ class ConnectionIdInput:
 class RenameConnectionInput:
     connection_id: strawberry.ID = strawberry.field(description="The connection. Needs EDIT in its folder.")
     name: str = strawberry.field(description="The name: 1 to 120 characters, unlike those of its folder and connector.")
+
+
+@strawberry.input(description="Another place for a connection.")
+class MoveConnectionInput:
+    connection_id: strawberry.ID = strawberry.field(description="The connection. Needs DELETE in its folder.")
+    folder_id: strawberry.ID = strawberry.field(description="The folder to bring it to. Needs CREATE there.")
+
+
+@strawberry.input(description="Another owner for a connection.")
+class TransferConnectionInput:
+    connection_id: strawberry.ID = strawberry.field(description="The connection. Needs MANAGE in its folder, or that it is one's own.")
+    user_id: strawberry.ID = strawberry.field(description="The new owner: somebody who can sign in, and sees the folder.")
 
 
 @strawberry.type(description="It was done.")
@@ -51,11 +64,11 @@ class DeleteConnectionSuccess:
 
 
 ConnectionResult = Annotated[
-    ConnectionSuccess | NotFoundError | PermissionDeniedError | InvalidInputError | NameTakenError | ConflictError,
+    ConnectionSuccess | NotFoundError | PermissionDeniedError | InvalidInputError | NameTakenError | PolicyViolationError | ConflictError,
     strawberry.union("ConnectionResult", description="The connection, or why not."),
 ]
 VerifyConnectionResult = Annotated[
-    VerifyConnectionSuccess | NotFoundError | PermissionDeniedError | ProviderError | ConflictError,
+    VerifyConnectionSuccess | NotFoundError | PermissionDeniedError | PolicyViolationError | ProviderError | ConflictError,
     strawberry.union("VerifyConnectionResult", description="What the provider said."),
 ]
 DeleteConnectionResult = Annotated[
@@ -84,7 +97,7 @@ class ManagingMutation:
         return ConnectionSuccess(connection=Connection.of(await info.context.patchbay.connections.set_default(info.context.actor, id)))
 
     @strawberry.mutation(description="Ask the provider, now, whether the credential works. Needs USE.")
-    @answering(NotFound, PermissionDenied, ProviderFailure, Conflict)
+    @answering(NotFound, PermissionDenied, PolicyViolation, ProviderFailure, Conflict)
     async def verify_connection(self, info: Info, input: _OneConnection) -> VerifyConnectionResult:
         id = id_of(input.connection_id, "connection")
         verified = await info.context.patchbay.connections.verify(info.context.actor, id)
@@ -99,13 +112,37 @@ class ManagingMutation:
     @strawberry.mutation(
         description="Switch a connection on again: the provider is asked at once, and the status is what it says. Needs EDIT."
     )
-    @answering(NotFound, PermissionDenied, Conflict)
+    @answering(NotFound, PermissionDenied, PolicyViolation, Conflict)
     async def enable_connection(self, info: Info, input: _OneConnection) -> ConnectionResult:
         id = id_of(input.connection_id, "connection")
         return ConnectionSuccess(connection=Connection.of(await info.context.patchbay.connections.enable(info.context.actor, id)))
 
     @strawberry.mutation(
-        description="Delete a connection. Revokes at the provider too, where it can. Deleting the default promotes nobody."
+        description="Bring a connection to another folder. Its id stays, and its name, which must be free there. It is the default there "
+        "only where it is the first of its connector; where it was the default, nothing takes its place. In a workspace it belongs to "
+        "whose that is."
+    )
+    @answering(NotFound, PermissionDenied, NameTaken, Conflict)
+    async def move_connection(
+        self, info: Info, input: Annotated[MoveConnectionInput, strawberry.argument(description="What goes where.")]
+    ) -> ConnectionResult:
+        id, folder_id = id_of(input.connection_id, "connection"), id_of(input.folder_id, "folder")
+        return ConnectionSuccess(connection=Connection.of(await info.context.patchbay.moving.move(info.context.actor, id, folder_id)))
+
+    @strawberry.mutation(
+        description="Give a connection another owner; its id stays. One in somebody's workspace goes into that of the new owner, and only "
+        "administrators do that: they see nothing else of it."
+    )
+    @answering(NotFound, PermissionDenied, Conflict)
+    async def transfer_connection(
+        self, info: Info, input: Annotated[TransferConnectionInput, strawberry.argument(description="What goes to whom.")]
+    ) -> ConnectionResult:
+        id, user_id = id_of(input.connection_id, "connection"), id_of(input.user_id, "user")
+        return ConnectionSuccess(connection=Connection.of(await info.context.patchbay.moving.transfer(info.context.actor, id, user_id)))
+
+    @strawberry.mutation(
+        description="Delete a connection. Revokes at the provider too, where it can. Deleting the default promotes nobody. Administrators "
+        "may delete what is in others' workspaces, without seeing it."
     )
     @answering(NotFound, PermissionDenied)
     async def delete_connection(self, info: Info, input: _OneConnection) -> DeleteConnectionResult:

@@ -7,6 +7,7 @@ from uuid import UUID
 import strawberry
 
 import models
+from api.connections.app_check import Verdict
 from api.errors import AuthenticationTypeUnavailable, Conflict, InvalidInput, NotFound, PermissionDenied
 from api.graphql.connectors import Connector, connector_named
 from api.graphql.context import Info
@@ -20,8 +21,17 @@ from api.graphql.errors import (
 )
 from api.graphql.ids import find_key, graph_id
 from api.graphql.page import After, Cursors, First, Page, checked_first, counted, page_of
+from api.graphql.statuses import StatusReason
+from api.organization.app_warnings import AppWarningKind, warnings_of
 from api.secret import Secret
 from models import OAuthAppOrigin
+
+
+@strawberry.type(description="Something that should be done about an app before it fails.")
+class OAuthAppWarning:
+    kind: AppWarningKind = strawberry.field(description="What it is, for programs.")
+    message: str = strawberry.field(description="What it is, in words a person understands.")
+    remedy: str = strawberry.field(description="What to do about it.")
 
 
 @strawberry.type(description="A client registered with a vendor. Its secret is write-only: only its dates can be read.")
@@ -35,6 +45,11 @@ class OAuthApp:
     secret_set_at: datetime | None = strawberry.field(description="When its secret was given; null where it has none.")
     secret_expires_at: datetime | None = strawberry.field(description="When its secret ends at the vendor, where that was told.")
     previous_secret_retained: bool = strawberry.field(description="Whether the secret before this one is still tried.")
+    incident: StatusReason | None = strawberry.field(
+        description="What is wrong with the app itself; null where nothing is. Until it is mended, its connections are not renewed; then "
+        "all of them go on by themselves."
+    )
+    incident_since: datetime | None = strawberry.field(description="Since when that is so.")
 
     @classmethod
     def of(cls, row: models.OAuthApp) -> "OAuthApp":
@@ -47,8 +62,9 @@ class OAuthApp:
             origin=row.origin,
             secret_set_at=row.secret_set_at,
             secret_expires_at=row.secret_expires_at,
-            # A new secret takes the place of the old one at once.
-            previous_secret_retained=False,
+            previous_secret_retained=row.previous_secret is not None,
+            incident=StatusReason.of_optional(row.incident),
+            incident_since=row.incident_since,
         )
 
     @strawberry.field(description="The connector that it is for.")
@@ -58,6 +74,17 @@ class OAuthApp:
     @strawberry.field(description="How many connections sign in with it.")
     async def connection_count(self, info: Info) -> int:
         return await info.context.loaders.app_use.load(self.row.id) or 0
+
+    @strawberry.field(
+        description="How many connections were not yet renewed with its new secret, while the one before is kept: at 0 that can be retired."
+    )
+    async def connections_on_previous_secret(self, info: Info) -> int:
+        return await info.context.loaders.previous_secret_use.load(self.row.id) or 0
+
+    @strawberry.field(description="What should be done about it before it fails.")
+    def warnings(self, info: Info) -> list[OAuthAppWarning]:
+        warnings = warnings_of(self.row, info.context.patchbay.clock())
+        return [OAuthAppWarning(kind=warning.kind, message=warning.message, remedy=warning.remedy) for warning in warnings]
 
 
 @strawberry.input(description="The operator's OAuth app for a connector.")
@@ -75,6 +102,10 @@ class RegisterOAuthAppInput:
 @strawberry.type(description="The app is kept.")
 class OAuthAppSuccess:
     oauth_app: OAuthApp = strawberry.field(name="oauthApp", description="The app.")
+    secret_accepted: Verdict | None = strawberry.field(
+        default=None,
+        description="After a rotation: YES where the provider took the new secret, UNKNOWN where it could not be asked or did not tell.",
+    )
 
 
 OAuthAppResult = Annotated[

@@ -5,12 +5,14 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
+from uuid import UUID
 
 import strawberry
 
 from api.errors import InvalidInput
 from api.graphql.context import Context
 from api.graphql.signing import read_signed, write_signed
+from api.organization.directory import NamePosition
 
 Node = TypeVar("Node")
 
@@ -66,6 +68,15 @@ class Cursors:
     def _scope(self) -> bytes:
         scope = json.dumps([self.kind, str(self.context.actor.user_id), self.binding], default=str)
         return hashlib.sha256(scope.encode()).digest()
+
+
+def written_name(position: NamePosition) -> list[str]:
+    """A position in a list that is ordered by name, as a cursor holds it."""
+    return [position.name, str(position.id)]
+
+
+def name_position(written: Any) -> NamePosition | None:
+    return None if written is None else NamePosition(written[0], UUID(written[1]))
 
 
 def checked_first(first: int | None) -> int:

@@ -5,26 +5,40 @@ from datetime import datetime
 import strawberry
 from strawberry.schema.config import StrawberryConfig
 
+from api.graphql.app_upkeep import OAuthAppUpkeepMutation
+from api.graphql.audit import AuditQuery
 from api.graphql.connecting import ConnectingMutation, ConnectingQuery
 from api.graphql.connections import ConnectionQueries
-from api.graphql.connectors import ConnectorQuery
+from api.graphql.connectors import ConnectorMutation, ConnectorQuery
 from api.graphql.errors import Error
 from api.graphql.events import EventSubscription
 from api.graphql.execution import EXTENSIONS, PatchbaySchema
 from api.graphql.folders import FolderMutation, FolderQuery
+from api.graphql.groups import GroupMutation, GroupQuery
 from api.graphql.managing import ManagingMutation
 from api.graphql.moments import DATE_TIME
 from api.graphql.oauth_apps import OAuthAppMutation, OAuthAppQuery
+from api.graphql.policies import PolicyMutation, PolicyQuery
 from api.graphql.users import UserMutation, UserQuery
 
 
 @strawberry.type(description="What can be asked. What the viewer may not see does not exist: then the answer is null.")
-class Query(UserQuery, ConnectorQuery, FolderQuery, ConnectionQueries, ConnectingQuery, OAuthAppQuery):
+class Query(UserQuery, GroupQuery, ConnectorQuery, FolderQuery, ConnectionQueries, ConnectingQuery, OAuthAppQuery, AuditQuery, PolicyQuery):
     pass
 
 
 @strawberry.type(description="What can be done. Each answers with a union: its success, or an error that a client can plan for.")
-class Mutation(ConnectingMutation, ManagingMutation, FolderMutation, UserMutation, OAuthAppMutation):
+class Mutation(
+    ConnectingMutation,
+    ManagingMutation,
+    FolderMutation,
+    UserMutation,
+    GroupMutation,
+    OAuthAppMutation,
+    OAuthAppUpkeepMutation,
+    ConnectorMutation,
+    PolicyMutation,
+):
     pass
 
 

@@ -17,7 +17,7 @@ from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from api.access import Actor
-from api.auth import Credential, actor_of, bearer_of, credential_of, is_from_our_page
+from api.auth import Credential, actor_of, bearer_of, credential_of, is_from_our_page, source_of
 from api.graphql.bodies import NotExecuted, check_operation, read_object
 from api.graphql.context import Context
 from api.graphql.refusals import Code, Refusal, was_executed
@@ -41,7 +41,7 @@ class Caller:
 
     async def actor(self) -> Actor | None:
         """Asked anew for every operation, so that a token that was revoked begins nothing more."""
-        return await actor_of(self._credential(), self.patchbay.people)
+        return await actor_of(self._credential(), self.patchbay, source=source_of(self.socket))
 
     def _credential(self) -> Credential | None:
         # Browsers cannot send headers with a socket, so a token may come in the first frame.

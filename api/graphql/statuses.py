@@ -2,6 +2,8 @@
 
 import strawberry
 
+# Whoever comes first describes the words: an enumeration that a type names before is in the schema without a description.
+import api.graphql.words  # noqa: F401
 import models
 from models import Fixer, StatusReasonCode
 

@@ -25,7 +25,7 @@ from strawberry.types import ExecutionResult, SubscriptionExecutionResult
 from strawberry.types.graphql import OperationType
 from strawberry.types.unset import UNSET
 
-from api.auth import actor_of, credential_of, is_from_our_page
+from api.auth import actor_of, credential_of, is_from_our_page, source_of
 from api.errors import Unauthenticated
 from api.graphql.bodies import NotExecuted, check_operation, read_body, read_object
 from api.graphql.context import Context
@@ -171,7 +171,7 @@ async def _context(patchbay: Patchbay, request: Request) -> Context:
     credential = credential_of(request, patchbay.settings.public_url)
     if credential is not None and credential.is_ambient and not is_from_our_page(request, patchbay.settings):
         raise NotExecuted(403, "A page of another site made your browser ask this, so nothing was done.", Code.FORBIDDEN)
-    actor = await actor_of(credential, patchbay.people)
+    actor = await actor_of(credential, patchbay, source=source_of(request))
     if actor is None:
         message = str(Unauthenticated())
         raise NotExecuted(401, message, Code.UNAUTHENTICATED, headers={"www-authenticate": "Bearer"})

@@ -7,8 +7,11 @@ import strawberry
 
 from api.catalog.connector import ConnectorStage, Evidence
 from api.catalog.using import Proof
+from api.connections.app_check import AppQuestion, Verdict
 from api.connections.reading import OrderField
+from api.organization.app_warnings import AppWarningKind
 from models import (
+    ApiTokenKind,
     AuthenticationType,
     AuthorizationStatus,
     ConnectionEventType,
@@ -17,6 +20,7 @@ from models import (
     FolderKind,
     OAuthAppOrigin,
     Permission,
+    PolicyEnforcement,
     StatusReasonCode,
 )
 
@@ -126,6 +130,13 @@ _describe(
     MANAGE="Say who else may do what, and make folders below.",
 )
 _describe(
+    ApiTokenKind,
+    "ApiTokenKind",
+    "Whom an API token is for. Its text begins with it: pb_user_ or pb_service_.",
+    USER="A person; where it has no limits, they can sign in in a browser with it.",
+    SERVICE="A machine: nobody signs in in a browser with it.",
+)
+_describe(
     ConnectionStatus,
     "ConnectionStatus",
     "The state of a connection.",
@@ -183,6 +194,8 @@ _describe(
     STATUS_CHANGED="Its status, or the reason for it, changed.",
     RENAMED="It was given another name.",
     DEFAULT_CHANGED="It became the default of its folder and connector, or is so no more.",
+    MOVED="It was moved from one folder to another.",
+    OWNER_CHANGED="It was given another owner.",
     DELETED="It was deleted.",
 )
 _describe(
@@ -192,6 +205,39 @@ _describe(
     OPERATOR="The operator's: what OAUTH2_AUTHORIZATION_CODE signs in with.",
     POLICY="Given by a policy.",
     CONNECTION="Brought by a person, with a connection.",
+)
+_describe(
+    PolicyEnforcement,
+    "PolicyEnforcement",
+    "What a policy does to connections that break it.",
+    WARN="Nothing: they are listed among its violations, and new ones may be made.",
+    BLOCK_NEW="No new ones are made, and none is given a new credential; those that are there go on.",
+    SUSPEND="As BLOCK_NEW, and those that are there are switched off until the policy is no longer against them.",
+)
+_describe(
+    AppWarningKind,
+    "OAuthAppWarningKind",
+    "What should be done about an OAuth app before it fails.",
+    SECRET_EXPIRES="Its secret ends within 30 days.",
+    SECRET_EXPIRED="Its secret has ended, as far as was told.",
+)
+_describe(
+    AppQuestion,
+    "OAuthAppQuestion",
+    "What is asked about an OAuth app.",
+    CLIENT_KNOWN="Whether the provider knows the client id.",
+    SECRET_ACCEPTED="Whether it takes the secret.",
+    REDIRECT_URI_REGISTERED="Whether the app has Patchbay's callback URL.",
+    PKCE_ACCEPTED="Whether PKCE is taken.",
+    MANDATORY_SCOPES_REGISTERED="Whether the app has the scopes that the connector cannot do without; the detail names them.",
+)
+_describe(
+    Verdict,
+    "Verdict",
+    "What came of a question.",
+    YES="It is so.",
+    NO="It is not so.",
+    UNKNOWN="It could not be told.",
 )
 _describe(
     OrderField,

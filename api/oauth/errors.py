@@ -7,6 +7,8 @@
     │   └── UnusableAnswer      a success that we must not build upon, such as one without an access token
     ├── UnusableKey             an assertion cannot be signed with this key
     ├── ReservedParameter       a connector's extra parameter would replace one of the protocol
+    ├── IssuerUnusable          an identity provider that does not describe itself as it should: see `issuer`
+    ├── StatementRefused        a token that does not prove who somebody is: see `openid`
     └── OutboundError           no answer came: see `api.outbound`
 
 What the server wrote is attacker's text: `error` and `description` are cut and cleaned, hold nothing of what was sent in secret,

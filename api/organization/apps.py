@@ -1,6 +1,6 @@
-"""OAuth apps: the operator's, and those that people brought. Secrets are write-only."""
+"""OAuth apps: the operator's, a policy's, and those that people brought. Secrets are write-only."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -9,35 +9,43 @@ from tortoise.expressions import Q
 from tortoise.functions import Count
 
 import models
-from api.access import Access, Actor, require_administrator
+from api.access import Access, Actor
+from api.audit import Audit
 from api.catalog.catalog import Catalog
 from api.clock import Clock
-from api.errors import AuthenticationTypeUnavailable, Conflict, InvalidInput
+from api.errors import AuthenticationTypeUnavailable, Conflict, InvalidInput, NotFound, PermissionDenied
 from api.names import name_problem, tidy
+from api.organization.app_secrets import INCIDENT_FIELDS, SECRET_FIELDS, AppClient, AppSecrets
 from api.secret import Secret
-from api.vault.vault import Place, Vault
-from models import AuthenticationType, AuthorizationStatus, OAuthAppOrigin
+from api.vault.vault import Vault
+from models import AuthenticationType, AuthorizationStatus, OAuthAppOrigin, Permission
+from models.database import rows, transaction
 
-
-def secret_place(app_id: UUID, folder_id: UUID | None) -> Place:
-    """Where an app's secret is sealed for."""
-    return Place("oauth_app", "client_secret", app_id, folder_id)
+# Connections that nothing is due for, because a person must act or switched them off, need no secret until somebody does.
+_ON_PREVIOUS_SECRET = """
+SELECT connection.oauth_app_id AS app_id, COUNT(*) AS count
+FROM connection JOIN oauth_app ON oauth_app.id = connection.oauth_app_id
+WHERE oauth_app.id IN ({marks}) AND oauth_app.previous_secret IS NOT NULL AND connection.renewable AND connection.due_at IS NOT NULL
+AND (connection.app_secret_at IS NULL OR connection.app_secret_at <> oauth_app.secret_set_at)
+GROUP BY connection.oauth_app_id
+"""
 
 
 class OAuthApps:
-    def __init__(self, access: Access, catalog: Catalog, vault: Vault, clock: Clock) -> None:
+    def __init__(self, access: Access, catalog: Catalog, vault: Vault, clock: Clock, *, audit: Audit) -> None:
+        self.secrets = AppSecrets(vault, clock)
         self._access = access
         self._catalog = catalog
-        self._vault = vault
         self._clock = clock
+        self._audit = audit
 
     async def page(
         self, actor: Actor, *, connector_key: str | None, first: int, after: UUID | None
     ) -> tuple[list[models.OAuthApp], bool, int]:
-        """The operator's apps, for administrators, and those in folders that the actor can see; whether more follow; how many in all."""
+        """The installation's apps, for administrators, and those in folders that the actor sees; whether more follow; how many in all."""
         seen = Q(folder_id__in=list(await self._access.visible_folders(actor)))
-        if actor.administrator:
-            seen |= Q(origin=OAuthAppOrigin.OPERATOR)
+        if actor.may_administer:
+            seen |= Q(folder_id__isnull=True)
         apps = models.OAuthApp.filter(seen)
         if connector_key is not None:
             apps = apps.filter(connector_key=connector_key)
@@ -46,6 +54,21 @@ class OAuthApps:
             apps = apps.filter(id__gt=after)
         found = await apps.order_by("id").limit(first + 1)
         return found[:first], len(found) > first, total
+
+    async def get(self, actor: Actor, app_id: UUID, permission: Permission) -> models.OAuthApp:
+        """The app, for whoever may change it: the installation's for administrators, any other by what one may do in its folder.
+
+        Raises NotFound where the actor cannot see it, then PermissionDenied.
+        """
+        return await self._allowed(actor, await models.OAuthApp.get_or_none(id=app_id), permission)
+
+    async def hold(self, actor: Actor, app_id: UUID, permission: Permission) -> models.OAuthApp:
+        """As `get`, and nobody else changes it until the transaction ends."""
+        # People before apps: who holds one and waits for the other must not meet who does it the other way round.
+        await self._access.is_known(actor)
+        # Without the key, so that whoever connects with the app meanwhile does not wait for this.
+        app = await models.OAuthApp.select_for_update(no_key=True).get_or_none(id=app_id)
+        return await self._allowed(actor, app, permission)
 
     async def connection_counts(self, app_ids: Sequence[UUID]) -> dict[UUID, int]:
         """How many connections sign in with each app."""
@@ -56,6 +79,12 @@ class OAuthApps:
             .values("oauth_app_id", "count")
         )
         return dict.fromkeys(app_ids, 0) | {row["oauth_app_id"]: row["count"] for row in counted}
+
+    async def previous_secret_counts(self, app_ids: Sequence[UUID]) -> dict[UUID, int]:
+        """How many connections of each app are not known to be renewed with its new secret, while the one before is kept."""
+        marks = ", ".join(f"${number}" for number in range(1, len(app_ids) + 1))
+        counted = await rows(_ON_PREVIOUS_SECRET.format(marks=marks), list(app_ids), app_id=UUID) if app_ids else []
+        return dict.fromkeys(app_ids, 0) | {row["app_id"]: row["count"] for row in counted}
 
     async def register(
         self,
@@ -72,28 +101,35 @@ class OAuthApps:
 
         Raises PermissionDenied, NotFound, InvalidInput, AuthenticationTypeUnavailable, and Conflict where there is one.
         """
-        require_administrator(actor)
-        connector = self._catalog.get(connector_key)
-        option = connector.find_option(AuthenticationType.OAUTH2_AUTHORIZATION_CODE)
-        if option is None:
-            raise AuthenticationTypeUnavailable(
-                f"{connector.name} does not sign in with OAuth 2.0, so it needs no app.", "Choose another authentication type."
-            )
-        name = f"{connector.name} app" if name is None else name
-        mistakes = {"name": name_problem(name)} | client_mistakes(client_id, client_secret, prefix="")
-        if any(mistakes.values()):
-            raise InvalidInput({field: problem for field, problem in mistakes.items() if problem})
-        try:
-            return await self.add(
-                connector_key=connector_key,
-                name=tidy(name),
-                client_id=client_id,
-                client_secret=client_secret,
-                scopes=list(option.default_scopes if scopes is None else scopes),
-                secret_expires_at=secret_expires_at,
-            )
-        except IntegrityError:
-            raise Conflict(f"There is an app for {connector.name} already.", "Give that app its new secret, or delete it first.") from None
+        async with self._audit.act(actor, "oauth_app.register") as act:
+            await self._access.require_administrator(actor)
+            connector = self._catalog.get(connector_key)
+            option = connector.find_option(AuthenticationType.OAUTH2_AUTHORIZATION_CODE)
+            if option is None:
+                raise AuthenticationTypeUnavailable(
+                    f"{connector.name} does not sign in with OAuth 2.0, so it needs no app.", "Choose another authentication type."
+                )
+            name = f"{connector.name} app" if name is None else name
+            mistakes = {"name": name_problem(name)} | client_mistakes(client_id, client_secret, prefix="")
+            refuse(mistakes | {"secretExpiresAt": expiry_problem(secret_expires_at, self._clock())})
+            try:
+                async with transaction():
+                    # As it will be until this is committed.
+                    await self._access.require_administrator(actor)
+                    app = await self.add(
+                        connector_key=connector_key,
+                        name=tidy(name),
+                        client_id=client_id,
+                        client_secret=client_secret,
+                        scopes=list(option.default_scopes if scopes is None else scopes),
+                        secret_expires_at=secret_expires_at,
+                    )
+                    await act.done(subject_id=app.id, subject_name=app.name)
+            except IntegrityError:
+                raise Conflict(
+                    f"There is an app for {connector.name} already.", "Give that app its new secret, or delete it first."
+                ) from None
+        return app
 
     async def add(
         self,
@@ -108,24 +144,21 @@ class OAuthApps:
         folder_id: UUID | None = None,
     ) -> models.OAuthApp:
         """Keep an app whose values are checked already, its secret sealed for its row."""
-        now = self._clock()
-        app_id = uuid4()
-        sealed = None
-        if client_secret is not None:
-            sealed = self._vault.seal(client_secret.reveal().encode(), secret_place(app_id, folder_id))
-        return await models.OAuthApp.create(
-            id=app_id,
+        app = models.OAuthApp(
+            id=uuid4(),
             connector_key=connector_key,
             name=name,
             client_id=client_id,
-            client_secret=sealed,
             scopes=scopes,
             origin=origin,
             folder_id=folder_id,
-            secret_set_at=None if client_secret is None else now,
             secret_expires_at=secret_expires_at,
-            created_at=now,
+            created_at=self._clock(),
         )
+        if client_secret is not None:
+            self.secrets.give(app, client_secret)
+        await app.save(force_create=True)
+        return app
 
     async def keep_registered(self, connector_key: str, *, client_id: str, client_secret: Secret) -> None:
         """The operator's app for a connector that comes with its own provider: made where there is none, else brought up to date."""
@@ -135,32 +168,72 @@ class OAuthApps:
             name = f"{connector.name} app"
             await self.add(connector_key=connector_key, name=name, client_id=client_id, client_secret=client_secret, scopes=[])
             return
-        if app.client_id != client_id or self.secret_of(app) != client_secret:
+        if app.client_id != client_id or not self.secrets.is_current(app, client_secret):
             app.client_id = client_id
-            app.client_secret = self._vault.seal(client_secret.reveal().encode(), secret_place(app.id, None))
-            app.secret_set_at = self._clock()
-            await app.save(update_fields=["client_id", "client_secret", "secret_set_at"])
+            self.secrets.give(app, client_secret)
+            app.recover()
+            await app.save(update_fields=["client_id", *SECRET_FIELDS, *INCIDENT_FIELDS])
 
     async def forget_unused(self, app_id: UUID | None) -> None:
-        """Delete an app that a person brought, once no connection and no consent under way uses it."""
+        """Delete an app that a person brought or a policy gave, once no policy, no connection and no consent under way uses it."""
         if app_id is None or await models.Connection.exists(oauth_app_id=app_id):
+            return
+        if await models.ConnectorPolicy.exists(default_app_id=app_id):
             return
         if not await models.Authorization.exists(oauth_app_id=app_id, status=AuthorizationStatus.PENDING):
             await models.Authorization.filter(oauth_app_id=app_id).update(oauth_app_id=None)
-            await models.OAuthApp.filter(id=app_id, origin=OAuthAppOrigin.CONNECTION).delete()
+            await models.OAuthApp.filter(id=app_id).exclude(origin=OAuthAppOrigin.OPERATOR).delete()
+
+    def client_of(self, app: models.OAuthApp) -> AppClient:
+        """The app as a client, for a call to the provider. Raises Unreadable."""
+        return self.secrets.client_of(app)
 
     def secret_of(self, app: models.OAuthApp) -> Secret | None:
-        """The app's secret, for a call to the provider. Raises Unreadable."""
-        if app.client_secret is None:
-            return None
-        return Secret(self._vault.open(app.client_secret, secret_place(app.id, app.folder_id)).decode())
+        """The app's secret. Raises Unreadable."""
+        return self.secrets.secret_of(app)
+
+    async def _allowed(self, actor: Actor, app: models.OAuthApp | None, permission: Permission) -> models.OAuthApp:
+        if app is None:
+            raise NotFound("OAuth app")
+        if app.folder_id is not None:
+            try:
+                await self._access.folder(actor, app.folder_id, permission)
+            except NotFound:
+                raise NotFound("OAuth app") from None
+            return app
+        try:
+            await self._access.require_administrator(actor)
+        except PermissionDenied:
+            # Whoever sees a connection sees the app that it signs in with; to all others there is none.
+            if not await self._is_met(actor, app):
+                raise NotFound("OAuth app") from None
+            raise
+        return app
+
+    async def _is_met(self, actor: Actor, app: models.OAuthApp) -> bool:
+        return await models.Connection.exists(oauth_app_id=app.id, folder_id__in=list(await self._access.visible_folders(actor)))
 
 
 def client_mistakes(client_id: str, client_secret: Secret | None, *, prefix: str) -> dict[str, str | None]:
     """What is wrong with a client id and its secret, by field."""
     mistakes = {f"{prefix}clientId": name_problem(client_id, longest=512)}
     if client_secret is not None:
-        secret = client_secret.reveal()
-        if not secret or len(secret) > 8192 or not secret.isprintable():
-            mistakes[f"{prefix}clientSecret"] = "must be 1 to 8192 printable characters"
+        mistakes[f"{prefix}clientSecret"] = secret_problem(client_secret)
     return mistakes
+
+
+def secret_problem(client_secret: Secret) -> str | None:
+    secret = client_secret.reveal()
+    wrong = not secret or len(secret) > 8192 or not secret.isprintable()
+    return "must be 1 to 8192 printable characters" if wrong else None
+
+
+def expiry_problem(expires_at: datetime | None, now: datetime) -> str | None:
+    return "must be in the future" if expires_at is not None and expires_at <= now else None
+
+
+def refuse(mistakes: Mapping[str, str | None]) -> None:
+    """Raises InvalidInput that names every mistake there is."""
+    found = {field: problem for field, problem in mistakes.items() if problem is not None}
+    if found:
+        raise InvalidInput(found)

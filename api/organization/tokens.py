@@ -1,7 +1,8 @@
 """API tokens and session cookies as texts.
 
-An API token is `pb_user_<public id>_<secret><checksum>`: the prefix lets secret scanners find a leaked one, the checksum lets us refuse
-a mistyped one without asking the database. The secret has 256 random bits, so a fast hash is enough to keep it.
+An API token is `pb_<kind>_<public id>_<secret><checksum>`: the prefix lets secret scanners find a leaked one, the checksum lets us
+refuse a mistyped one without asking the database. The secret has 256 random bits, so a fast hash is enough to keep it. The kind is
+`user` or `service`; what it means is kept with the token, the text only tells it to who finds it.
 """
 
 import hashlib
@@ -11,9 +12,9 @@ import zlib
 from dataclasses import dataclass
 
 from api.secret import Secret
+from models import ApiTokenKind
 
 _BASE62 = string.digits + string.ascii_letters
-_PREFIX = "pb_user_"
 _ID_LENGTH = 12
 _SECRET_LENGTH = 43
 _CHECKSUM_LENGTH = 6
@@ -25,9 +26,10 @@ class TokenText:
 
     public_id: str
     secret: Secret
+    kind: ApiTokenKind = ApiTokenKind.USER
 
     def text(self) -> Secret:
-        body = f"{_PREFIX}{self.public_id}_{self.secret.reveal()}"
+        body = f"{prefix_of(self.kind, self.public_id)}_{self.secret.reveal()}"
         return Secret(body + _checksum(body))
 
     def hash(self) -> bytes:
@@ -35,20 +37,26 @@ class TokenText:
         return hashlib.sha256(self.secret.reveal().encode()).digest()
 
 
-def new_token() -> TokenText:
-    return TokenText(_random(_ID_LENGTH), Secret(_random(_SECRET_LENGTH)))
+def new_token(kind: ApiTokenKind = ApiTokenKind.USER) -> TokenText:
+    return TokenText(_random(_ID_LENGTH), Secret(_random(_SECRET_LENGTH)), kind)
+
+
+def prefix_of(kind: ApiTokenKind | None, public_id: str) -> str:
+    """How the text of a token begins, to recognise it by."""
+    return f"pb_{(kind or ApiTokenKind.USER).lower()}_{public_id}"
 
 
 def parse_token(text: Secret) -> TokenText | None:
     """The parts of a token, or None where it is not one."""
     value = text.reveal()
     body, checksum = value[:-_CHECKSUM_LENGTH], value[-_CHECKSUM_LENGTH:]
-    public_id, _, secret = body.removeprefix(_PREFIX).partition("_")
-    if not body.startswith(_PREFIX) or len(public_id) != _ID_LENGTH or len(secret) != _SECRET_LENGTH:
+    kind = next((kind for kind in ApiTokenKind if body.startswith(f"pb_{kind.lower()}_")), None)
+    if kind is None or not value.isascii() or _checksum(body) != checksum:
         return None
-    if not value.isascii() or _checksum(body) != checksum:
+    public_id, _, secret = body.removeprefix(f"pb_{kind.lower()}_").partition("_")
+    if len(public_id) != _ID_LENGTH or len(secret) != _SECRET_LENGTH:
         return None
-    return TokenText(public_id, Secret(secret))
+    return TokenText(public_id, Secret(secret), kind)
 
 
 def new_cookie() -> Secret:

@@ -2,11 +2,11 @@
 
 from starlette.routing import BaseRoute
 
-from api.routes import callback, files, health, icons, playground, signing_in
+from api.routes import callback, files, health, icons, identity, playground, signing_in
 from api.settings import Settings
 
 
 def routes(settings: Settings) -> list[BaseRoute]:
     """To stand before the GraphQL endpoint, whose address the playground shares."""
-    pages = [*files.routes(), *signing_in.routes(), *callback.routes(), *icons.routes(), *health.routes()]
+    pages = [*files.routes(), *signing_in.routes(), *identity.routes(), *callback.routes(), *icons.routes(), *health.routes()]
     return [*playground.routes(), *pages] if settings.playground else pages

@@ -2,17 +2,18 @@
 
 import re
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.access import Actor
-from api.auth import session_cookie_name
+from api.auth import session_cookie_name, source_of
 from api.pages import render
 from api.patchbay import Patchbay
 from api.secret import Secret
 
+_LONGEST_QUERY = 8 * 1024
 _LOCAL_PATH = re.compile(r"/(?!/)[A-Za-z0-9/_.-]*")
 
 
@@ -29,7 +30,18 @@ def session_cookie(request: Request) -> Secret | None:
 async def signed_in(request: Request) -> Actor | None:
     """Whoever is signed in in this browser."""
     cookie = session_cookie(request)
-    return None if cookie is None else await patchbay_of(request).people.actor_of_session(cookie)
+    return None if cookie is None else await patchbay_of(request).people.actor_of_session(cookie, source=source_of(request))
+
+
+def parameters_once(request: Request) -> list[tuple[str, str]] | None:
+    """The query, or None where it is too long or repeats a parameter (RFC 6749 section 3.1)."""
+    query: bytes = request.scope["query_string"]
+    if len(query) > _LONGEST_QUERY:
+        return None
+    parameters = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    if len({name for name, _ in parameters}) < len(parameters):
+        return None
+    return parameters
 
 
 def local_path(text: str) -> str:

@@ -2,7 +2,6 @@
 
 import logging
 from typing import Any
-from urllib.parse import parse_qsl
 from uuid import UUID
 
 from starlette.requests import Request
@@ -14,13 +13,12 @@ from api.access import Actor
 from api.connections.consent import BegunByAnother, cookie_name
 from api.errors import NotFound, PatchbayError
 from api.pages import render, shortened
-from api.routes.browser import drop_cookie, keep_cookie, patchbay_of, signed_in
+from api.routes.browser import drop_cookie, keep_cookie, parameters_once, patchbay_of, signed_in
 from api.routes.signing_in import to_sign_in
 from models import AuthorizationStatus
 
 logger = logging.getLogger(__name__)
 
-_LONGEST_QUERY = 8 * 1024
 # As long as a consent may take.
 _FLOW_COOKIE_SECONDS = 600
 
@@ -62,7 +60,7 @@ async def _depart(request: Request) -> Response:
 async def _return(request: Request) -> Response:
     if request.method != "GET":
         return Response(status_code=204)
-    parameters = _parameters(request)
+    parameters = parameters_once(request)
     if parameters is None:
         return render(
             "error.html",
@@ -84,17 +82,6 @@ async def _return(request: Request) -> Response:
     public_url = patchbay_of(request).settings.public_url
     drop_cookie(response, cookie_name(authorization.id, secure=public_url.startswith("https://")), public_url=public_url)
     return response
-
-
-def _parameters(request: Request) -> list[tuple[str, str]] | None:
-    """The query, or None where it is too long or repeats a parameter (RFC 6749 section 3.1)."""
-    query: bytes = request.scope["query_string"]
-    if len(query) > _LONGEST_QUERY:
-        return None
-    parameters = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
-    if len({name for name, _ in parameters}) < len(parameters):
-        return None
-    return parameters
 
 
 async def _result(request: Request, actor: Actor | None, authorization: models.Authorization) -> Response:

@@ -19,7 +19,7 @@ from api.errors import NotFound
 from api.sandbox.pages import PAGES, page
 from api.sandbox.provider import Answer, Incoming, repeated_parameter
 from api.sandbox.records import ACCOUNTS, SCOPES, Grant
-from api.sandbox.sandbox import LIFETIMES, Overview, Sandbox, Switch
+from api.sandbox.sandbox import LIFETIMES, ClientSwitch, Overview, Sandbox, Switch
 
 _LONGEST_LIFETIME = 24 * 60 * 60
 
@@ -130,6 +130,7 @@ async def _control(request: Request) -> Response:
         overview=overview,
         lifetimes=sorted({*LIFETIMES, int(overview.lifetime.total_seconds())}),
         Switch=Switch,
+        ClientSwitch=ClientSwitch,
     )
 
 
@@ -142,7 +143,7 @@ async def _switch(request: Request) -> Response:
 
 
 async def _control_by_json(request: Request) -> Response:
-    """`{"grant": id, "switch": …}`, `{"account": name, "switch": …}`, or `{"lifetime": seconds}`."""
+    """`{"grant": id, "switch": …}`, `{"account": name, "switch": …}`, `{"client": switch}`, or `{"lifetime": seconds}`."""
     try:
         wish = await request.json()
     except json.JSONDecodeError:
@@ -169,12 +170,17 @@ def _apply(sandbox: Sandbox, wish: dict[str, Any]) -> str | None:
                 return f"The lifetime must be between 1 and {_LONGEST_LIFETIME} seconds."
             sandbox.set_lifetime(timedelta(seconds=seconds))
             return None
+        case {"client": str(switch)}:
+            if switch not in set(ClientSwitch):
+                return "The switch must be one of " + ", ".join(ClientSwitch) + "."
+            sandbox.throw_for_client(ClientSwitch(switch))
+            return None
         case {"grant": str(id), "switch": str(switch)}:
             return _throw(sandbox, switch, id=id)
         case {"account": str(account), "switch": str(switch)}:
             return _throw(sandbox, switch, account=account)
         case _:
-            return "Name a grant or an account, and a switch; or a lifetime."
+            return "Name a grant or an account, and a switch; or a switch of the client; or a lifetime."
 
 
 def _throw(sandbox: Sandbox, switch: str, *, id: str | None = None, account: str | None = None) -> str | None:
@@ -190,6 +196,11 @@ def _throw(sandbox: Sandbox, switch: str, *, id: str | None = None, account: str
 def _as_json(overview: Overview) -> dict[str, Any]:
     return {
         "lifetime": int(overview.lifetime.total_seconds()),
+        "client": {
+            "id": overview.client.client_id,
+            "secrets": [secret.reveal() for secret in overview.client.client_secrets],
+            "disabled": overview.client.is_disabled,
+        },
         "grants": [_grant_as_json(grant) for grant in overview.grants],
         "personal_tokens": {grant.account: grant.personal_token.reveal() for grant in overview.personal if grant.personal_token},
     }

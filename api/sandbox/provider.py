@@ -80,8 +80,10 @@ class Client:
     """The one registered client. It is confidential: it always proves itself."""
 
     client_id: str
-    client_secret: Secret
+    # All that are good at the moment: a vendor lets a new one and the one before overlap.
+    client_secrets: tuple[Secret, ...]
     redirect_uris: tuple[str, ...]
+    is_disabled: bool = False
 
     def get_client_id(self) -> str:
         return self.client_id
@@ -97,7 +99,8 @@ class Client:
         return redirect_uri in self.redirect_uris
 
     def check_client_secret(self, client_secret: str) -> bool:
-        return hmac.compare_digest(self.client_secret.reveal().encode(), client_secret.encode("utf-8", "surrogatepass"))
+        given = client_secret.encode("utf-8", "surrogatepass")
+        return any(hmac.compare_digest(secret.reveal().encode(), given) for secret in self.client_secrets)
 
     def check_endpoint_auth_method(self, method: str, _endpoint: str) -> bool:
         return method in _CLIENT_AUTHENTICATION
@@ -186,7 +189,7 @@ class Provider(AuthorizationServer):
     # What Authlib asks for
 
     def query_client(self, client_id: str) -> Client | None:
-        return self._client if client_id == self._client.client_id else None
+        return self._client if client_id == self._client.client_id and not self._client.is_disabled else None
 
     def save_token(self, token: dict[str, Any], request: "_Request") -> None:
         grant = self._grant_for(request)

@@ -24,6 +24,15 @@ _LIFETIME = timedelta(seconds=60)
 LIFETIMES = (10, 60, 300, 3600)
 
 
+class ClientSwitch(StrEnum):
+    """What can be done to the client."""
+
+    NEW_SECRET = "new_secret"
+    RETIRE_SECRETS = "retire_secrets"
+    DISABLE = "disable"
+    ENABLE = "enable"
+
+
 class Switch(StrEnum):
     """What can be done to a grant."""
 
@@ -41,6 +50,7 @@ class Overview:
     grants: list[Grant]
     personal: list[Grant]
     lifetime: timedelta
+    client: Client
 
 
 class Sandbox:
@@ -55,18 +65,19 @@ class Sandbox:
         logging.getLogger("authlib").setLevel(logging.INFO)
         self.issuer = issuer.rstrip("/")
         self._store = Store(data_file, clock)
+        self._redirect_uris = redirect_uris
         with self._store.work() as records:
-            secret = Secret(records.setting("client_secret", secrets.token_urlsafe(32)))
             _make_personal_tokens(records)
-        self._client = Client(CLIENT_ID, secret, redirect_uris)
 
     @property
     def client_id(self) -> str:
-        return self._client.client_id
+        return CLIENT_ID
 
     @property
     def client_secret(self) -> Secret:
-        return self._client.client_secret
+        """The newest."""
+        with self._store.work() as records:
+            return self._client(records).client_secrets[0]
 
     @property
     def origin(self) -> str:
@@ -76,7 +87,7 @@ class Sandbox:
     @property
     def redirect_origins(self) -> tuple[str, ...]:
         """Where a consent may end, for the policy of the consent page."""
-        parts = [urlsplit(uri) for uri in self._client.redirect_uris]
+        parts = [urlsplit(uri) for uri in self._redirect_uris]
         return tuple(sorted({f"{part.scheme}://{part.netloc}" for part in parts}))
 
     # The protocol
@@ -119,6 +130,7 @@ class Sandbox:
                 grants=[grant for grant in grants if grant.kind is not GrantKind.PERSONAL],
                 personal=sorted((grant for grant in grants if grant.kind is GrantKind.PERSONAL), key=lambda grant: grant.account),
                 lifetime=_lifetime(records),
+                client=self._client(records),
             )
 
     def throw(self, switch: Switch, *, id: str | None = None, account: str | None = None) -> int:
@@ -131,6 +143,19 @@ class Sandbox:
             raise NotFound("grant")
         return len(grants)
 
+    def throw_for_client(self, switch: ClientSwitch) -> None:
+        """Give the client another secret beside those that it has, leave it none but the newest, or stop knowing it for a while."""
+        with self._store.work() as records:
+            newest, *former = (secret.reveal() for secret in self._client(records).client_secrets)
+            match switch:
+                case ClientSwitch.NEW_SECRET:
+                    records.set_setting("client_secret", secrets.token_urlsafe(32))
+                    records.set_setting("former_secrets", " ".join([newest, *former]))
+                case ClientSwitch.RETIRE_SECRETS:
+                    records.set_setting("former_secrets", "")
+                case ClientSwitch.DISABLE | ClientSwitch.ENABLE:
+                    records.set_setting("client_is", switch)
+
     def set_lifetime(self, lifetime: timedelta) -> None:
         """How long access tokens live from now on."""
         with self._store.work() as records:
@@ -139,7 +164,13 @@ class Sandbox:
     @contextmanager
     def _provider(self) -> Iterator[Provider]:
         with self._store.work() as records:
-            yield Provider(records, self._client, self.issuer, _lifetime(records))
+            yield Provider(records, self._client(records), self.issuer, _lifetime(records))
+
+    def _client(self, records: Records) -> Client:
+        newest = records.setting("client_secret", secrets.token_urlsafe(32))
+        texts = [newest, *records.setting("former_secrets", "").split()]
+        is_disabled = records.setting("client_is", ClientSwitch.ENABLE) == ClientSwitch.DISABLE
+        return Client(CLIENT_ID, tuple(Secret(text) for text in texts), self._redirect_uris, is_disabled)
 
 
 def _make_personal_tokens(records: Records) -> None:

@@ -22,7 +22,16 @@ EACH_SECOND = "* * * * * *"
 
 def loop_of(here: Installation, *, concurrency: int, schedule: str = NEVER) -> RefreshLoop:
     patchbay = here.patchbay
-    return RefreshLoop(patchbay.refresher, patchbay.vault, schedule=schedule, concurrency=concurrency, clock=here.clock)
+    return RefreshLoop(
+        patchbay.refresher,
+        patchbay.vault,
+        patchbay.audit_log,
+        patchbay.incidents,
+        patchbay.app_warnings,
+        schedule=schedule,
+        concurrency=concurrency,
+        clock=here.clock,
+    )
 
 
 async def looked_after(here: Installation) -> int:

@@ -64,12 +64,19 @@ class Watcher:
         self._stream = stream
         self._came = asyncio.Condition()
         self.events: list[PlacedEvent] = []
+        self.ended = asyncio.Event()
 
     async def read(self) -> None:
         async for placed in self._stream:
             async with self._came:
                 self.events.append(placed)
                 self._came.notify_all()
+        self.ended.set()
+
+    async def until(self, name: str) -> None:
+        """Once an event of this name is there."""
+        async with asyncio.timeout(10), self._came:
+            await self._came.wait_for(lambda: name in [placed.event.connection_name for placed in self.events])
 
     async def names(self, count: int) -> list[str]:
         """The names of the first so many events, once they are there."""
@@ -205,6 +212,91 @@ async def test_delivery_ends_with_the_permission(here: Installation) -> None:
         await commit(here, folder.id, "hidden")
         await commit(here, (await models.Folder.get(owner_id=ben.user_id)).id, "his own")
         assert await watcher.names(2) == ["seen", "his own"]
+
+
+async def test_nothing_is_delivered_that_happens_after_a_revocation(here: Installation) -> None:
+    """However many events come at that moment: those before it are shown, and none of those after it."""
+    ben = await here.add_person("Ben")
+    folder = await shared_folder("Sales")
+    own = (await models.Folder.get(owner_id=ben.user_id)).id
+
+    for turn in range(5):
+        await here.patchbay.folders.set_access(here.ada, folder.id, ben.user_id, Permission.VIEW)
+        async with watching(here, actor=ben) as watcher:
+            writing = asyncio.ensure_future(write_for_long(here, folder.id, turn))
+            await here.patchbay.folders.set_access(here.ada, folder.id, ben.user_id, Permission(0))
+            await commit(here, folder.id, "after")
+            await commit(here, own, "end")
+            await writing
+            await watcher.until("end")
+        assert "after" not in [placed.event.connection_name for placed in watcher.events]
+
+
+async def write_for_long(here: Installation, folder_id: UUID, turn: int) -> None:
+    for number in range(10):
+        await commit(here, folder_id, f"{turn}-{number}")
+
+
+async def test_a_stream_ends_within_a_second_of_the_deactivation(here: Installation) -> None:
+    ben = await here.add_person("Ben")
+    own = (await models.Folder.get(owner_id=ben.user_id)).id
+
+    async with watching(here, after=START, actor=ben) as watcher, watching(here, after=START) as other:
+        await commit(here, own, "seen")
+        await watcher.names(1)
+        await here.patchbay.people.deactivate(here.ada, ben.user_id)
+        async with asyncio.timeout(1):
+            await watcher.ended.wait()
+        await commit(here, own, "hidden")
+        await commit(here, here.workspace, "Ada’s")
+        assert await other.names(1) == ["Ada’s"]
+
+    assert await watcher.names(1) == ["seen"]
+
+
+async def test_a_deactivation_that_nobody_announces_is_found_out(here: Installation) -> None:
+    ben = await here.add_person("Ben")
+
+    async with watching(here, actor=ben) as watcher:
+        await models.User.filter(id=ben.user_id).update(deactivated_at=here.clock.now)
+        async with asyncio.timeout(5):
+            await watcher.ended.wait()
+
+
+async def test_a_stream_ends_with_the_token_that_it_was_begun_with(here: Installation) -> None:
+    people = here.patchbay.people
+    tokens = [await people.create_token(here.ada, name=name, expires_at=NOW + timedelta(days=1)) for name in ("Revoked", "Ends", "Lasts")]
+    revoked, ends, lasts = [await people.actor_of_token(token.token) for token in tokens]
+    assert revoked is not None and ends is not None and lasts is not None
+    await models.ApiToken.filter(name="Lasts").update(expires_at=None)
+
+    async with watching(here, actor=revoked) as first, watching(here, actor=ends) as second, watching(here, actor=lasts) as third:
+        await people.revoke_token(here.ada, tokens[0].row.id)
+        async with asyncio.timeout(1):
+            await first.ended.wait()
+        assert not second.ended.is_set()
+        here.clock.move(timedelta(days=2))
+        async with asyncio.timeout(5):
+            await second.ended.wait()
+        assert not third.ended.is_set()
+
+
+async def test_a_stream_that_must_be_read_again_ends_all_the_same(here: Installation) -> None:
+    """What did not fit is read from the log again, and the end is not lost in that."""
+    ben = await here.add_person("Ben")
+    stream = here.patchbay.feed.watch(ben, ALL, after=START)
+    own = (await models.Folder.get(owner_id=ben.user_id)).id
+    await commit(here, own, "first")
+    await anext(stream)
+    async with watching(here) as other:
+        await commit(here, here.workspace, *(str(number) for number in range(250)))
+        await other.names(1)
+
+    await here.patchbay.people.deactivate(here.ada, ben.user_id)
+
+    with pytest.raises(StopAsyncIteration):
+        async with asyncio.timeout(5):
+            await anext(stream)
 
 
 async def test_nobody_sees_events_of_anothers_workspace(here: Installation) -> None:

@@ -60,14 +60,17 @@ async def ids(graph: Graph) -> dict[str, str]:
         connector_key="sandbox", name="App", client_id="app", client_secret=None, scopes=[], folder_id=folder,
         origin=models.OAuthAppOrigin.CONNECTION,
     )  # fmt: skip
+    group = await models.Group.create(name="Staff", name_key="staff", created_at=graph.here.clock())
     token = await people.add_token(ada.user_id, name="Ada's")
     named: dict[str, UUID] = {
         **dict.fromkeys(["folder", "folderId", "parentId", "deleteFolder"], folder),
         **dict.fromkeys(["connection", "connectionId"], connection.id),
         **dict.fromkeys(["authorization", "cancelAuthorization", "authorizationChanged"], authorization.id),
         "revokeApiToken": token.row.id,
-        "oauthAppId": app.id,
-        "userId": ada.user_id,
+        **dict.fromkeys(["oauthAppId", "deleteOAuthApp"], app.id),
+        **dict.fromkeys(["user", "userId", "userIds", "deactivateUser", "reactivateUser"], ada.user_id),
+        **dict.fromkeys(["group", "groupId", "deleteGroup"], group.id),
+        "folderIds": folder,
     }
     return {name: str(id) for name, id in named.items()}
 
@@ -83,7 +86,8 @@ async def unchanged() -> AsyncIterator[None]:
 async def _remembered() -> dict[str, list[str]]:
     database: Any = require_context().db()
     # How often a data key was used is written later, whatever is asked meanwhile.
-    named = "SELECT name FROM sqlite_master WHERE type = 'table' AND name != 'crypto_key'"
+    # And what was refused is written down, by whom, whatever it was.
+    named = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT IN ('crypto_key', 'audit_entry', 'sqlite_sequence')"
     tables = [row["name"] for row in await database.execute_query_dict(named)]
     return {table: sorted(repr(row) for row in await database.execute_query_dict(f'SELECT * FROM "{table}"')) for table in tables}
 

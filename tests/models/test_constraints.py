@@ -57,8 +57,12 @@ async def credential(of: models.Connection, generation: int = 1) -> models.Crede
     )
 
 
+async def policy(connector: str, group_id: UUID | None, user_id: UUID | None) -> models.ConnectorPolicy:
+    return await models.ConnectorPolicy.create(connector_key=connector, group_id=group_id, user_id=user_id, created_at=NOW, updated_at=NOW)
+
+
 async def contents() -> dict[str, list[dict[str, Any]]]:
-    tables = ("user_account", "folder", "folder_grant", "oauth_app", "connection", "credential", "token_journal")
+    tables = ("user_account", "folder", "folder_grant", "oauth_app", "connection", "credential", "token_journal", "connector_policy")
     return {table: await rows(f'SELECT * FROM "{table}" ORDER BY 1, 2') for table in tables}
 
 
@@ -144,11 +148,27 @@ async def test_a_second_app_of_the_operator_for_a_connector_is_refused() -> None
     await refused(lambda: app(models.OAuthAppOrigin.OPERATOR, None))
 
 
-async def test_an_app_belongs_either_to_the_operator_or_to_a_folder() -> None:
+async def test_an_app_belongs_either_to_the_installation_or_to_a_folder() -> None:
     folder = await shared()
+    await app(models.OAuthAppOrigin.POLICY, None)
+    await app(models.OAuthAppOrigin.POLICY, None)
 
     await refused(lambda: app(models.OAuthAppOrigin.OPERATOR, folder))
+    await refused(lambda: app(models.OAuthAppOrigin.POLICY, folder))
     await refused(lambda: app(models.OAuthAppOrigin.CONNECTION, None))
+
+
+async def test_a_second_policy_for_the_same_is_refused() -> None:
+    ada, sales = await user(), await models.Group.create(name="Sales", name_key="sales", created_at=NOW)
+    for connector in ("github", "slack"):
+        await policy(connector, None, None)
+        await policy(connector, sales.id, None)
+        await policy(connector, None, ada.id)
+
+    await refused(lambda: policy("github", None, None))
+    await refused(lambda: policy("github", sales.id, None))
+    await refused(lambda: policy("github", None, ada.id))
+    await refused(lambda: policy("asana", sales.id, ada.id))
 
 
 @pytest.mark.parametrize("permissions", [0, 64, -1])

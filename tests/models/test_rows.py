@@ -35,7 +35,8 @@ async def test_what_models_write_rows_read_alike_on_both_databases() -> None:
     await ada(administrator=True)
     await app()
 
-    [user] = await rows("SELECT * FROM user_account", id=UUID, created_at=datetime, administrator=bool)
+    columns = "id, name, email, email_key, administrator, created_at"
+    [user] = await rows(f"SELECT {columns} FROM user_account", id=UUID, created_at=datetime, administrator=bool)
     [oauth] = await rows("SELECT * FROM oauth_app", id=UUID, created_at=datetime, scopes=list, origin=models.OAuthAppOrigin)
 
     assert user == {"id": ID, "name": "Ada", "email": None, "email_key": None, "administrator": True, "created_at": NOON}

@@ -1,12 +1,13 @@
 """Who may do what."""
 
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 import models
 from api.errors import NotFound, PermissionDenied
-from models import Permission
+from models import AuthenticationType, ConnectionStatus, Permission
+from tests.graphql.asking import counted_statements
 from tests.organization.conftest import Organization
 
 pytestmark = pytest.mark.anyio
@@ -80,3 +81,81 @@ async def test_an_administrator_may_do_everything_in_shared_folders(organization
 
     assert (await organization.access.visible_folders(organization.ada))[sales.id] == Permission.every()
     assert await organization.access.permissions(organization.ada, [sales.id]) == {sales.id: Permission.every()}
+
+
+# As of now
+
+
+async def test_what_is_hidden_asks_the_database_what_what_never_was_asks(organization: Organization) -> None:
+    """So that the one takes as long as the other."""
+    sales = await folder(organization, "Sales")
+    inner = await folder(organization, "Inner", sales)
+    hidden = [sales.id, inner.id, await organization.workspace(organization.ada)]
+
+    async def asked_for(folder_id: UUID) -> list[str]:
+        with counted_statements() as statements, pytest.raises(NotFound):
+            await organization.access.folder(organization.ben, folder_id, Permission.EDIT)
+        return list(statements)
+
+    unknown = await asked_for(uuid4())
+    assert len(unknown) == 4
+    assert [await asked_for(folder_id) for folder_id in hidden] == [unknown] * 3
+
+
+async def test_connections_that_are_hidden_and_that_never_were_are_alike_too(organization: Organization) -> None:
+    sales, now = await folder(organization, "Sales"), organization.clock.now
+    connections = []
+    for place in (sales.id, await organization.workspace(organization.ada)):
+        connection = models.Connection(
+            folder_id=place,
+            connector_key="github",
+            owner_id=organization.ada.user_id,
+            authentication_type=AuthenticationType.API_KEY,
+            status=ConnectionStatus.CONNECTED,
+            status_changed_at=now,
+            created_at=now,
+            updated_at=now,
+        )
+        connection.rename("GitHub")
+        await connection.save(force_create=True)
+        connections.append(connection)
+    access, ben = organization.access, organization.ben
+
+    async def asked_for(connection_id: UUID) -> list[str]:
+        with counted_statements() as statements:
+            for act in (access.connection(ben, connection_id), access.held(ben, connection_id, Permission.EDIT)):
+                with pytest.raises(NotFound):
+                    await act
+        return list(statements)
+
+    unknown = await asked_for(uuid4())
+    assert [await asked_for(connection.id) for connection in connections] == [unknown] * 2
+
+
+async def test_who_is_no_administrator_any_more_does_not_act_as_one(organization: Organization) -> None:
+    sales = await folder(organization, "Sales")
+    await models.FolderGrant.all().delete()
+    await models.User.filter(id=organization.ada.user_id).update(administrator=False)
+
+    with pytest.raises(NotFound):
+        await organization.access.folder(organization.ada, sales.id)
+    with pytest.raises(PermissionDenied):
+        await organization.people.create_user(organization.ada, name="Cleo")
+    with pytest.raises(PermissionDenied):
+        await organization.groups.create(organization.ada, name="Sellers")
+
+    assert [await models.User.filter(name="Cleo").count(), await models.Group.all().count()] == [0, 0]
+
+
+async def test_a_token_that_was_revoked_meanwhile_allows_nothing(organization: Organization) -> None:
+    new = await organization.people.create_token(organization.ben, name="CI")
+    actor = await organization.people.actor_of_token(new.token)
+    assert actor is not None
+    workspace = await organization.workspace(organization.ben)
+    assert (await organization.access.folder(actor, workspace)).id == workspace
+
+    await organization.people.revoke_token(organization.ben, new.row.id)
+
+    with pytest.raises(NotFound):
+        await organization.access.folder(actor, workspace)
+    assert (await organization.access.folder(organization.ben, workspace)).id == workspace

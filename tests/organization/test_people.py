@@ -1,11 +1,13 @@
 """Users, tokens and sessions."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 import models
+from api.access import Limits
 from api.errors import Conflict, InvalidInput, NotFound, PermissionDenied
 from api.organization.tokens import new_token, parse_token
 from api.secret import Secret
@@ -39,7 +41,7 @@ async def test_an_address_looks_like_one(organization: Organization, email: str)
 
 async def test_a_token_stands_for_its_user_until_it_is_revoked(organization: Organization) -> None:
     new = await organization.people.create_token(organization.ben, name="CI")
-    assert await organization.people.actor_of_token(new.token) == organization.ben
+    assert await organization.people.actor_of_token(new.token) == replace(organization.ben, token_id=new.row.id)
 
     await organization.people.revoke_token(organization.ben, new.row.id)
 
@@ -51,7 +53,7 @@ async def test_a_token_ends_when_it_was_to_end(organization: Organization) -> No
     new = await organization.people.create_token(organization.ben, name="CI", expires_at=ends)
 
     organization.clock.move(timedelta(minutes=59))
-    assert await organization.people.actor_of_token(new.token) == organization.ben
+    assert await organization.people.actor_of_token(new.token) == replace(organization.ben, token_id=new.row.id)
     organization.clock.move(timedelta(minutes=1))
     assert await organization.people.actor_of_token(new.token) is None
 
@@ -88,9 +90,10 @@ async def test_nobody_makes_or_revokes_anothers_token_but_an_administrator(organ
     with pytest.raises(NotFound):
         await organization.people.revoke_token(organization.ben, adas.row.id)
 
-    assert await organization.people.actor_of_token(adas.token) == organization.ada
+    assert await organization.people.actor_of_token(adas.token) == replace(organization.ada, token_id=adas.row.id)
     bens = await organization.people.create_token(organization.ada, name="x", user_id=organization.ben.user_id)
-    assert await organization.people.actor_of_token(bens.token) == organization.ben
+    limits = Limits(without_workspace=True)
+    assert await organization.people.actor_of_token(bens.token) == replace(organization.ben, token_id=bens.row.id, limits=limits)
 
 
 def test_a_mistyped_token_is_refused_without_asking_the_database() -> None:

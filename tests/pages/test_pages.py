@@ -14,7 +14,8 @@ def _connection(text: str) -> Any:
 
 
 PAGES: dict[str, Any] = {
-    "sign_in.html": lambda text: {"link": "", "next": text, "problem": text},
+    "sign_in.html": lambda text: {"link": "", "next": text, "problem": text, "identity_url": None, "signed_out_url": None},
+    "sign_in.html with a provider": lambda text: {"link": "", "next": text, "problem": text, "identity_url": text, "signed_out_url": text},
     "sign_in.html with a link": lambda text: {"link": text, "next": text, "problem": None},
     "onward.html": lambda text: {"next": text},
     "home.html": lambda text: {"viewer": text, "sandbox": True},

@@ -70,7 +70,7 @@ class Site:
 
 
 @asynccontextmanager
-async def open_site(database_url: str, folder: Path, public_url: str) -> AsyncIterator[Site]:
+async def open_site(database_url: str, folder: Path, public_url: str, **environment: str) -> AsyncIterator[Site]:
     key_file = folder / "master.key"
     create_key_file(key_file)
     settings = Settings.from_environment(
@@ -81,6 +81,7 @@ async def open_site(database_url: str, folder: Path, public_url: str) -> AsyncIt
             "PATCHBAY_PUBLIC_URL": public_url,
             "PATCHBAY_RETURN_ORIGINS": "https://app.example",
             "PATCHBAY_SANDBOX": "on",
+            **environment,
         }
     )
     callback = f"{public_url}/provisioning_/callback/sandbox"

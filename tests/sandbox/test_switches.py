@@ -4,6 +4,7 @@ from stat import S_IMODE
 
 import pytest
 
+from api.secret import Secret
 from tests.sandbox.visiting import ISSUER, HandClock, Visitor, visiting
 
 pytestmark = pytest.mark.anyio
@@ -83,6 +84,7 @@ async def test_client_credentials_can_be_taken_away_and_given_back(visitor: Visi
         {"account": "nobody", "switch": "revoke"},
         {"grant": "x", "switch": "revoke"},
         {"account": "alex", "switch": "explode"},
+        {"client": "explode"},
         {"lifetime": 0},
         {"lifetime": "soon"},
         {"lifetime": 10**9},
@@ -166,3 +168,32 @@ async def test_what_is_long_over_is_forgotten(visitor: Visitor, clock: HandClock
     with visitor.sandbox._store.work() as records:
         assert records._database.execute("SELECT COUNT(*) FROM token WHERE kind = 'refresh_token'").fetchone()[0] == 2
         assert records._database.execute("SELECT COUNT(*) FROM code").fetchone()[0] == 0
+
+
+async def test_the_client_may_have_several_secrets_until_the_older_are_retired(visitor: Visitor) -> None:
+    first = visitor.sandbox.client_secret
+    report = (await visitor.control(client="new_secret")).json()
+    newest = visitor.sandbox.client_secret
+
+    async def status(secret: Secret) -> int:
+        form = {"grant_type": "client_credentials"}
+        answer = await visitor.browser.post(f"{ISSUER}/token", data=form, auth=(visitor.sandbox.client_id, secret.reveal()))
+        return answer.status_code
+
+    both = [await status(first), await status(newest)]
+    await visitor.control(client="retire_secrets")
+
+    assert report["client"]["secrets"] == [newest.reveal(), first.reveal()]
+    assert both == [200, 200]
+    assert [await status(first), await status(newest)] == [401, 200]
+
+
+async def test_a_client_that_is_disabled_is_unknown_until_it_is_enabled(visitor: Visitor) -> None:
+    tokens = await visitor.connect()
+
+    await visitor.control(client="disable")
+    refused = await visitor.refresh(tokens["refresh_token"])
+    await visitor.control(client="enable")
+
+    assert (refused.status_code, refused.json()["error"]) == (401, "invalid_client")
+    assert (await visitor.refresh(tokens["refresh_token"])).status_code == 200

@@ -1,0 +1,25 @@
+"""Locks upon what has no row: who may change something, while nobody relies on it."""
+
+from enum import IntEnum
+
+from tortoise.context import require_context
+
+from models.rows import rows
+
+
+class Lock(IntEnum):
+    """What is locked. The numbers are the same in every process of an installation, and name nothing else."""
+
+    # The policies, and who is in a group: all that decides what is allowed.
+    POLICIES = 3_870_215_001
+    INSTALLED_CONNECTORS = 3_870_215_002
+
+
+async def hold(lock: Lock, *, to_change: bool) -> None:
+    """Wait for a lock, and keep it until the running transaction ends. Those who change something are alone; others share it.
+
+    Take it before any row: whoever holds a row and waits for this would wait for one who holds this and waits for the row. On SQLite
+    one transaction writes at a time, so that it holds all of them.
+    """
+    if require_context().db().capabilities.dialect == "postgres":
+        await rows(f"SELECT pg_advisory_xact_lock{'' if to_change else '_shared'}($1)", [int(lock)])
