@@ -87,14 +87,6 @@ class Api:
         document = f"query($id: ID!) {{ authorization(id: $id) {{ {shown} }} }} {_CONNECTION}"
         return dict((await self.ask(document, id=authorization_id))["authorization"])
 
-    async def create_user(self, name: str) -> str:
-        """An API token of a new user's."""
-        shown = "... on UserSuccess { user { id } }"
-        user = (await self.do("createUser", "CreateUserInput", shown, name=name))["user"]["id"]
-        shown = "... on CreateApiTokenSuccess { token }"
-        made = await self.do("createApiToken", "CreateApiTokenInput", shown, name=name, userId=user)
-        return str(made["token"])
-
     async def register_app(self, connector: str, client_id: str, client_secret: str) -> None:
         shown = "... on OAuthAppSuccess { oauthApp { id } }"
         await self.do(

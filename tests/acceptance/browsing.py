@@ -70,9 +70,9 @@ class Browser:
             "POST", urljoin(self.page.url, form.action), form.fields | {name: [value] for name, value in values.items()}, stop_before
         )
 
-    async def ask(self, url: str, document: str) -> httpx2.Response:
+    async def ask(self, url: str, document: str, **variables: object) -> httpx2.Response:
         """Ask a GraphQL endpoint as a script of a page from there would: with the browser's cookies."""
-        return await self._client.post(url, json={"query": document}, headers={"Origin": _origin(url)})
+        return await self._client.post(url, json={"query": document, "variables": variables}, headers={"Origin": _origin(url)})
 
     async def _go(self, method: str, url: str, form: dict[str, list[str]] | None, stop_before: str | None) -> Page:
         for _ in range(_REDIRECTS_AT_MOST):

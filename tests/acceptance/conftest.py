@@ -3,6 +3,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.acceptance.asking import Api
+from tests.acceptance.identity import Place, opened_place
 from tests.acceptance.servers import OPERATORS_APP, Installation, Person, Provider, installed
 
 
@@ -29,12 +30,19 @@ def provider(installation: Installation) -> Provider:
 @pytest.fixture
 async def kim(installation: Installation, owner: Api) -> AsyncIterator[Person]:
     """Someone without any connection."""
-    async with installation.person(owner, "Kim") as person:
+    async with installation.person("Kim") as person:
         yield person
 
 
 @pytest.fixture
 async def lee(installation: Installation, owner: Api) -> AsyncIterator[Person]:
     """Someone else."""
-    async with installation.person(owner, "Lee") as person:
+    async with installation.person("Lee") as person:
         yield person
+
+
+@pytest.fixture(scope="module")
+async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
+    """A Patchbay, and the identity provider that its operator named."""
+    async with opened_place(tmp_path_factory.mktemp("identity")) as place:
+        yield place

@@ -116,17 +116,29 @@ class Installation:
         """The one who started it and opened the link, with an API token made in the browser."""
         async with Browser.opened() as browser:
             assert (await browser.open(link)).path == "/"
-            make = 'mutation { createApiToken(input: {name: "tests"}) { ... on CreateApiTokenSuccess { token } } }'
-            token = (await browser.ask(self._graphql, make)).json()["data"]["createApiToken"]["token"]
+            token = await self._new_token(browser)
         async with Api.opened(self._graphql, token) as api:
             yield api
 
     @asynccontextmanager
-    async def person(self, owner: Api, name: str) -> AsyncIterator[Person]:
-        """Someone new, whom the owner made a user."""
-        token = await owner.create_user(name)
-        async with Api.opened(self._graphql, token) as api, self.browser(token) as browser:
-            yield Person(api, browser, f"{name.lower()}-{uuid4().hex[:8]}")
+    async def person(self, name: str) -> AsyncIterator[Person]:
+        """Someone new, whom the operator made a user."""
+        async with Browser.opened(self.provider.tls) as browser:
+            await browser.open(await self._new_sign_in_link(name))
+            async with Api.opened(self._graphql, await self._new_token(browser)) as api:
+                yield Person(api, browser, f"{name.lower()}-{uuid4().hex[:8]}")
+
+    async def _new_sign_in_link(self, name: str) -> str:
+        """What the operator's command line prints for a new user."""
+        words = self.folder / f"person-{uuid4().hex}"
+        command = (sys.executable, "-m", "api", "users", "create", "--name", name)
+        async with running(*command, words=words, environment=self.environment) as program:
+            return (await program.says(r"http://\S+/sign-in\?link=\S+"))[0]
+
+    async def _new_token(self, browser: Browser) -> str:
+        """A token that somebody makes for themselves."""
+        make = 'mutation { createApiToken(input: {name: "tests"}) { ... on CreateApiTokenSuccess { token } } }'
+        return str((await browser.ask(self._graphql, make)).json()["data"]["createApiToken"]["token"])
 
     @asynccontextmanager
     async def browser(self, token: str | None = None) -> AsyncIterator[Browser]:

@@ -30,7 +30,7 @@ def lasting(connection: dict[str, Any]) -> dict[str, Any]:
 async def test_connections_and_consents_under_way_outlive_a_stop_and_a_kill(installation: Installation, tmp_path: Path) -> None:
     async with installation.serving() as (server, link), installation.owner(link) as owner:
         await owner.register_app("oidc", *OPERATORS_APP)
-        async with installation.person(owner, "Kim") as kim, installation.person(owner, "Lee") as lee:
+        async with installation.person("Kim") as kim, installation.person("Lee") as lee:
             connection = await kim.connect()
             cursor = await kim.api.cursor(connection["id"])
             await server.stop()
