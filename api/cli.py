@@ -180,6 +180,7 @@ async def _migrate(settings: Settings) -> list[str]:
 
 
 async def _open_once(settings: Settings) -> None:
+    """Opening is the work: it checks the keys, and makes them at the first start."""
     async with open_patchbay(settings, refreshes=False):
         pass
 

@@ -22,10 +22,12 @@ def kept(folder: Path, read: Callable[[], Result]) -> Result:
     """What `read` gives for a folder; from the last time where neither a file of it nor the code that reads it has changed."""
     place = _HERE / "__pycache__" / f"{folder.name}.{sys.implementation.cache_tag}.pickle"
     stamp = _stamp([*folder.glob("*.toml"), *_HERE.glob("*.py")])
+    # Not there yet, cut off, or of classes that changed: then it is read anew.
     with contextlib.suppress(OSError, pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError, TypeError, ValueError):
         # Written by this module alone, in a folder that holds code anyway.
         found, result = pickle.loads(place.read_bytes())  # noqa: S301
         if found == stamp:
+            # Of the type that `read` gives, since the same code wrote it.
             return result  # type: ignore[no-any-return]
     result = read()
     # A folder that cannot be written to costs time at every start, and nothing else.

@@ -167,5 +167,6 @@ def _named(found: QuerySet[models.User]) -> QuerySet[models.User]:
 
 def _slice(found: list[models.User], first: int) -> UserSlice:
     page = found[:first]
+    # `_named` adds the key to each row, which the type of the row does not know.
     end = NamePosition(page[-1].key, page[-1].id) if page else None  # type: ignore[attr-defined]
     return UserSlice(page, len(found) > first, end)

@@ -266,7 +266,7 @@ class _GuardedResolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        pass
+        """Part of the interface; there is nothing here to close."""
 
 
 def _check_headers(request: OutboundRequest, origin: str) -> None:
