@@ -14,6 +14,7 @@ from models.group import FolderGroupGrant, Group, GroupMember
 from models.idempotency import IdempotencyKey
 from models.oauth_app import OAuthApp, OAuthAppOrigin
 from models.policy import ConnectorInstallation, ConnectorPolicy, PolicyEnforcement
+from models.replica import Replica
 from models.session import Session, SignInFlow, SignInLink
 from models.status import ConnectionStatus, Fixer, StatusReason, StatusReasonCode
 from models.token_journal import TokenJournal
@@ -50,6 +51,7 @@ __all__ = [
     "OAuthAppOrigin",
     "Permission",
     "PolicyEnforcement",
+    "Replica",
     "Sealed",
     "Session",
     "SignInFlow",

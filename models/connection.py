@@ -75,6 +75,10 @@ class Connection(Row):
     due_at = UtcField(null=True)
     # Consecutive failures of what was due, for the backoff.
     failures = fields.IntField(default=0)
+    # Of what is due, the lowest is looked after first.
+    priority = fields.SmallIntField(default=1, db_default=1)
+    # Consecutive attempts that broke inside, before or after the provider was asked: enough of them set it aside.
+    internal_failures = fields.IntField(default=0, db_default=0)
     lease_holder = fields.CharField(max_length=64, null=True)
     lease_until = UtcField(null=True)
     lease_number = fields.BigIntField(default=0)

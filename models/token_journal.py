@@ -19,6 +19,10 @@ class TokenJournal(Row):
     started_at = UtcField()
     answer = SealedField(null=True)
     answered_at = UtcField(null=True)
+    # The courier that carries the exchange, which keeps the answer until it is saved; null: none does.
+    courier_id = fields.CharField(max_length=64, null=True)
+    # Nobody has an answer, and none can come any more: the token may be tried once more.
+    is_unanswered = fields.BooleanField(default=False, db_default=False)
 
     class Meta:
         app = "patchbay"
