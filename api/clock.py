@@ -1,5 +1,6 @@
 """Time, passed in so that a test can hold it still."""
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -8,3 +9,12 @@ Clock = Callable[[], datetime]
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+# Where there is no such clock, one that stands still while the machine sleeps has to do.
+_SINCE_BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def seconds_since_boot() -> float:
+    """For deadlines: the same in all processes of a machine, never set back, and it goes on while the process or the machine sleeps."""
+    return time.clock_gettime(_SINCE_BOOT)

@@ -6,7 +6,7 @@ import random
 import secrets
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -33,6 +33,8 @@ from api.connections.refresh_loop import RefreshLoop
 from api.connections.refresher import Refresher
 from api.connections.service import Connections
 from api.connections.wishes import Wishes
+from api.courier.client import Courier
+from api.courier.wire import Terms
 from api.errors import InvalidSettings
 from api.events.feed import EventFeed
 from api.events.log import EventLog
@@ -102,11 +104,14 @@ async def open_patchbay(
     clock: Clock = utc_now,
     chance: random.Random | None = None,
     refreshes: bool = True,
+    courier: bool = False,
     outbound: Callable[[EgressGuard], OutboundClient] | None = None,
 ) -> AsyncIterator[Patchbay]:
     """Open everything, in order; close it in reverse. `refreshes` is off for commands that only look or set up.
 
-    `outbound` makes another client for calls to the outside than the usual one.
+    With `courier`, exchanges go through a process beside this one, which outlives it. `outbound` makes another client for calls to the
+    outside than the usual one.
+
     Raises StartRefused where keys or connector files are not right, before anything is written.
     """
     async with AsyncExitStack() as stack:
@@ -118,7 +123,8 @@ async def open_patchbay(
         guard = EgressGuard(_private_hosts(settings))
         client = outbound(guard) if outbound is not None else OutboundClient(guard, ca_file=settings.egress_ca_file)
         http = await stack.enter_async_context(client)
-        patchbay = _assemble(settings, clock, chance or random.Random(), database, vault, catalog, http)
+        carrier = await stack.enter_async_context(_courier(settings, vault)) if courier else None
+        patchbay = _assemble(settings, clock, chance or random.Random(), database, vault, catalog, http, carrier)
         if refreshes:
             await stack.enter_async_context(patchbay.feed.running())
             await stack.enter_async_context(patchbay.refresher.running())
@@ -134,6 +140,7 @@ def _assemble(
     vault: Vault,
     catalog: Catalog,
     http: OutboundClient,
+    courier: Courier | None,
 ) -> Patchbay:
     access, wakeup, audit = Access(), Wakeup(), Audit(clock)
     audit_log = AuditLog(clock, settings.audit_retention)
@@ -152,7 +159,7 @@ def _assemble(
     suspensions = Suspensions(catalog=catalog, log=log, clock=clock)
     wishes = Wishes(access=access, catalog=catalog, vault=vault, apps=apps, installed=installed, rulings=rulings, addresses=addresses)
     keeper = Keeper(vault=vault, log=log, apps=apps, clock=clock, chance=chance)
-    journal = Journal(vault, clock)
+    journal = Journal(vault, http, courier, clock)
     refresher = Refresher(
         catalog=catalog,
         vault=vault,
@@ -230,6 +237,11 @@ def _assemble(
             clock=clock,
         ),
     )
+
+
+def _courier(settings: Settings, vault: Vault) -> AbstractAsyncContextManager[Courier]:
+    terms = Terms(_private_hosts(settings), settings.egress_ca_file)
+    return Courier.running(settings.data_folder / "courier", vault.derived_key(purpose="courier"), terms)
 
 
 def _identity(

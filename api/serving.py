@@ -36,7 +36,7 @@ def listening(settings: Settings) -> Iterator[socket]:
 
 def serve_until_stopped(settings: Settings, listener: socket, *, owner: str) -> None:
     """Serve; on the local default sign the owner of this machine in by a link."""
-    app = create_app(settings)
+    app = create_app(settings, courier=settings.courier)
     config = uvicorn.Config(
         app,
         log_config=None,

@@ -66,6 +66,8 @@ class Settings:
     refresh_schedule: str
     refresh_concurrency: int
     log_level: str
+    # Whether `serve` has a courier beside it.
+    courier: bool = True
     # None: the audit log is kept for good.
     audit_retention: timedelta | None = None
     # None: people sign in without an identity provider.
@@ -132,6 +134,7 @@ class Settings:
             refresh_schedule=given("REFRESH_SCHEDULE", "*/5 * * * * *"),
             refresh_concurrency=given("REFRESH_CONCURRENCY", 64),
             log_level=given("LOG_LEVEL", "INFO"),
+            courier=given("COURIER", True),
             audit_retention=None if values["AUDIT_DAYS"] is None else timedelta(days=values["AUDIT_DAYS"]),
             oidc_issuer=values["OIDC_ISSUER"],
             oidc_client_id=values["OIDC_CLIENT_ID"],
@@ -381,6 +384,13 @@ VARIABLES = (
         _schedule,
     ),
     Variable("REFRESH_CONCURRENCY", "1 to 1000", "64", "How many connections are refreshed at once.", _between(1, 1000)),
+    Variable(
+        "COURIER",
+        "on or off",
+        "on",
+        "Whether a process beside the server asks for tokens, and keeps each answer on disk until it is saved.",
+        _switch,
+    ),
     Variable("AUDIT_DAYS", "1 to 36500", "", "For how many days the audit log is kept; without it, for good.", _between(1, 36_500)),
     Variable("LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", "INFO", "What is logged.", _level),
     Variable(

@@ -141,7 +141,9 @@ class _Form(HTMLParser):
 
 
 @asynccontextmanager
-async def installed(database_url: str, folder: Path, clock: HeldClock, **environment: str) -> AsyncIterator[Installation]:
+async def installed(
+    database_url: str, folder: Path, clock: HeldClock, *, courier: bool = False, **environment: str
+) -> AsyncIterator[Installation]:
     """Open a Patchbay on a migrated database, and the sandbox beside it."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -161,7 +163,7 @@ async def installed(database_url: str, folder: Path, clock: HeldClock, **environ
         )
         async with (
             served(Starlette(routes=[Mount("/sandbox", provider)]), listener),
-            open_patchbay(settings, clock=clock, chance=random.Random(1)) as patchbay,
+            open_patchbay(settings, clock=clock, chance=random.Random(1), courier=courier) as patchbay,
             httpx2.AsyncClient() as browser,
         ):
             yield await _set_up(patchbay, provider.state.sandbox, clock, browser)

@@ -25,7 +25,7 @@ from api.oauth.errors import TokenError, UnusableKey
 from api.oauth.tokens import ClientCredentials, TokenSet
 from api.organization.app_secrets import AppClient
 from api.outbound.egress import OutboundError
-from api.outbound.http import OutboundClient
+from api.outbound.http import OutboundClient, Sender
 from api.secret import Secret
 from models import AuthenticationType, StatusReasonCode
 
@@ -55,6 +55,10 @@ class Exchange:
         self._http = http
         self._prover = prover
         self._addresses = addresses
+
+    def through(self, sender: Sender) -> "Exchange":
+        """The same, whose requests for tokens go another way."""
+        return Exchange(oauth=self._oauth.through(sender), http=self._http, prover=self._prover, addresses=self._addresses)
 
     def new_code_verifier(self) -> Secret:
         return self._oauth.new_code_verifier()

@@ -1,28 +1,45 @@
 """The token journal: what an exchange is about to do, and what came of it, written down before anything else happens.
 
-Before the request an intent: this also proves that the database can be written, for a token that cannot be stored must not be asked
-for. After the answer the answer, sealed: from then on it is saved, now or after a crash. An intent that stays behind without an answer
-tells that an exchange was interrupted, and that its token may be used up.
+Before the request an intent, in the database: this also proves that it can be written to, for a token that cannot be stored must not be
+asked for. It tells every process whose exchange it is.
+
+After the answer the answer. Where there is a courier, it has it on disk, sealed, before anybody hears of it, and keeps it until it is
+settled. Where there is none, it is sealed into the row of the intent. Either way it is saved then, or after a crash.
+
+An intent that stays behind without an answer tells that an exchange was interrupted, and that its token may be used up. It is tried once
+more, when the former request is certainly over: a provider that did not see it, or that takes its last token again for a while, gives new
+ones; another says that the grant is over, and so does the status.
 """
 
 import json
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from tortoise.expressions import Q
+from tortoise.queryset import QuerySet
+
 import models
 from api.clock import Clock
+from api.connections.attempt import OVER_AFTER, Attempt, CarriedAttempt, Intent, NotYet
 from api.connections.secrets import journal_place
+from api.courier.client import Courier
+from api.courier.wire import Errand
 from api.oauth.tokens import TokenSet
+from api.outbound.http import OutboundClient
 from api.secret import Secret
 from api.vault.vault import Vault
 from models.database import rows
 from models.leases import Lease
 
 logger = logging.getLogger(__name__)
+
+_AT_ONCE = 100
+# A replica that did not tell of itself for so long is gone, and nobody asks its courier any more.
+GONE_AFTER = timedelta(minutes=2)
+_LOOK_AT_OTHERS_AGAIN = timedelta(seconds=30)
 
 _FORGET_VOID = """
 DELETE FROM token_journal
@@ -33,25 +50,43 @@ WHERE answer IS NULL AND started_at <= $1 AND NOT EXISTS (
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
-    row: models.TokenJournal
-    # An earlier exchange of the same token was begun and never answered.
-    repeats: bool
-
-
 class Journal:
-    def __init__(self, vault: Vault, clock: Clock) -> None:
+    def __init__(self, vault: Vault, http: OutboundClient, courier: Courier | None, clock: Clock) -> None:
         self._vault = vault
+        self._http = http
+        self._courier = courier
         self._clock = clock
 
-    async def intend(self, connection: models.Connection, credential: models.Credential, lease: Lease) -> Intent:
-        """Write down that this credential is about to be renewed."""
-        earlier = models.TokenJournal.filter(
-            connection_id=connection.id, fingerprint=credential.fingerprint, generation=credential.generation, answer=None
-        )
-        repeats = bool(await earlier.delete())
+    async def begin(self, connection: models.Connection, credential: models.Credential, lease: Lease) -> Attempt:
+        """Write down that this credential is about to be renewed. Raises NotYet, with nothing written."""
+        earlier = await self._unanswered(credential).order_by("-started_at").first()
+        if earlier is not None and not earlier.is_unanswered:
+            over_at = earlier.started_at + OVER_AFTER
+            if not await self._is_ours(earlier):
+                raise NotYet(self._clock() + _LOOK_AT_OTHERS_AGAIN)
+            if over_at > self._clock():
+                if not self._is_carried_here(earlier):
+                    raise NotYet(over_at)
+                # The courier may have the answer, or still wait for it.
+                return self._attempt(Intent(earlier, repeats=True), lease, only_listens=True)
+        repeats = earlier is not None
+        await self._unanswered(credential).delete()
         row = await models.TokenJournal.create(
+            id=uuid4(),
+            connection_id=connection.id,
+            folder_id=connection.folder_id,
+            fingerprint=credential.fingerprint,
+            generation=credential.generation,
+            lease_number=lease.number,
+            courier_id=None if self._courier is None else self._courier.id,
+            started_at=self._clock(),
+        )
+        return self._attempt(Intent(row, repeats), lease, only_listens=False)
+
+    def resume(self, connection: models.Connection, credential: models.Credential, lease: Lease) -> Attempt:
+        """Hear the answer that the courier has kept; nothing is sent."""
+        # Its intent is in the database or not, by what was done there since; saving forgets it either way.
+        row = models.TokenJournal(
             id=uuid4(),
             connection_id=connection.id,
             folder_id=connection.folder_id,
@@ -60,11 +95,41 @@ class Journal:
             lease_number=lease.number,
             started_at=self._clock(),
         )
-        return Intent(row, repeats)
+        return self._attempt(Intent(row, repeats=False), lease, only_listens=True)
 
-    async def answer(self, intent: Intent, tokens: TokenSet) -> None:
-        """Write down what the provider gave, sealed."""
-        row = intent.row
+    async def kept(self) -> dict[UUID, list[tuple[Errand, int]]]:
+        """What the courier keeps for this process, or for one that is gone, by connection. Raises CourierAway."""
+        found: dict[UUID, list[tuple[Errand, int]]] = {}
+        for errand, sequence in [] if self._courier is None else await self._courier.unsettled():
+            found.setdefault(errand.connection_id, []).append((errand, sequence))
+        return found
+
+    def settle(self, sequences: Iterable[int]) -> None:
+        """Nothing is to be saved of these answers."""
+        if self._courier is not None:
+            self._courier.settle(sequences)
+
+    async def interrupted(self, but: Collection[UUID]) -> list[models.TokenJournal]:
+        """Intents of our courier of which it knows nothing any more, except for these connections: they may be tried once more.
+
+        Call it after `kept`, and leave out what that told.
+        """
+        if self._courier is None:
+            return []
+        over = models.TokenJournal.filter(
+            courier_id=self._courier.id, is_unanswered=False, answer=None, started_at__lte=self._clock() - OVER_AFTER
+        )
+        return [row for row in await over.limit(_AT_ONCE) if row.connection_id not in but]
+
+    async def give_up(self, intent: Intent) -> None:
+        """Nobody has an answer, and none can come: the token may be used up, or not."""
+        await models.TokenJournal.filter(id=intent.row.id).update(is_unanswered=True)
+
+    async def answer(self, attempt: Attempt, tokens: TokenSet) -> None:
+        """Write down what the provider gave, sealed, unless that is done."""
+        if attempt.keeps_answers:
+            return
+        row = attempt.intent.row
         row.answer = self._vault.seal(json.dumps(_to_json(tokens)).encode(), journal_place(row.id, row.folder_id))
         row.answered_at = self._clock()
         # Whoever thought that this attempt was dead has replaced its intent; what it brought counts all the same.
@@ -73,7 +138,9 @@ class Journal:
 
     async def forget(self, intent: Intent) -> None:
         """Nothing came of it, and the token is not used up; or all that came of it is saved."""
-        await models.TokenJournal.filter(id=intent.row.id).delete()
+        row = intent.row
+        same = Q(connection_id=row.connection_id, fingerprint=row.fingerprint, generation=row.generation, answer=None)
+        await models.TokenJournal.filter(Q(id=row.id) | same).delete()
 
     async def forget_void(self, before: datetime) -> None:
         """Forget what was begun and never answered for a credential that is replaced or gone: nobody will ask for it again."""
@@ -87,10 +154,38 @@ class Journal:
         """Answers for one connection that nobody saved, the oldest first; asked by who holds its lease, so nobody is about to."""
         return await models.TokenJournal.filter(connection_id=connection_id, answered_at__not_isnull=True).order_by("answered_at")
 
+    def _attempt(self, intent: Intent, lease: Lease, *, only_listens: bool) -> Attempt:
+        if self._courier is None:
+            return Attempt(intent, self._http, send_before=lease.send_before)
+        row = intent.row
+        errand = Errand(row.connection_id, consumed(row.fingerprint, row.generation), lease.number)
+        return CarriedAttempt(
+            intent, self._http, self._courier, errand, send_before=lease.send_before, only_listens=only_listens, clock=self._clock
+        )
+
+    def _unanswered(self, credential: models.Credential) -> QuerySet[models.TokenJournal]:
+        return models.TokenJournal.filter(
+            connection_id=credential.connection_id, fingerprint=credential.fingerprint, generation=credential.generation, answer=None
+        )
+
+    def _is_carried_here(self, row: models.TokenJournal) -> bool:
+        return self._courier is not None and row.courier_id == self._courier.id
+
+    async def _is_ours(self, row: models.TokenJournal) -> bool:
+        """Whether it falls to us what becomes of an exchange: another's courier may have its answer, as long as anybody asks it."""
+        if row.courier_id is None or self._is_carried_here(row):
+            return True
+        return not await models.Replica.filter(courier_id=row.courier_id, seen_at__gt=self._clock() - GONE_AFTER).exists()
+
     def read(self, row: models.TokenJournal) -> TokenSet:
         """The answer of a row. Raises Unreadable."""
         assert row.answer is not None
         return _from_json(json.loads(self._vault.open(row.answer, journal_place(row.id, row.folder_id))))
+
+
+def consumed(fingerprint: str, generation: int) -> str:
+    """What an exchange consumes, as its courier knows it: some providers give the same refresh token again and again."""
+    return f"{generation}:{fingerprint}"
 
 
 def _to_json(tokens: TokenSet) -> dict[str, Any]:

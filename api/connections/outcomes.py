@@ -13,8 +13,9 @@ from uuid import UUID
 import models
 from api.clock import Clock
 from api.connections import reasons
+from api.connections.attempt import Intent
 from api.connections.incidents import block, is_blocked
-from api.connections.journal import Intent, Journal
+from api.connections.journal import Journal
 from api.connections.proof import Proof
 from api.connections.provider import Provider
 from api.connections.schedule import next_due, retry_at

@@ -12,6 +12,7 @@ import models
 from api.clock import Clock
 from api.connections.incidents import Incidents
 from api.connections.refresher import Refresher
+from api.courier.client import CourierAway
 from api.organization.app_warnings import AppWarnings
 from api.organization.audit_log import AuditLog
 from api.vault.vault import Vault
@@ -64,6 +65,7 @@ class RefreshLoop:
         if self._chores_done_at is None or now - self._chores_done_at >= _CHORES_EVERY:
             await self._do_chores(now)
             self._chores_done_at = now
+        await self._take_up()
         free = self._concurrency - self._refresher.under_way
         begun = await self._refresher.start_due(limit=free) if free > 0 else 0
         self.last_tick_at = now
@@ -91,6 +93,12 @@ class RefreshLoop:
         # The loop must live: while the database is away it tries again at each beat.
         except Exception:
             logger.exception("tick failed")
+
+    async def _take_up(self) -> None:
+        try:
+            await self._refresher.take_up()
+        except CourierAway:
+            logger.warning("courier not there")
 
     async def _do_chores(self, now: datetime) -> None:
         """Once a minute: what a dead process left behind, what is over, too old or ends soon, and how often the keys were used."""

@@ -6,7 +6,7 @@ who waits for it can cut it off between the provider's answer and the save.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -15,22 +15,25 @@ from uuid import UUID
 
 import models
 from api.catalog.catalog import Catalog
-from api.clock import Clock
+from api.clock import Clock, seconds_since_boot
 from api.connections import reasons
+from api.connections.attempt import Attempt, Intent, NotYet
 from api.connections.exchange import Exchange, Renewal
 from api.connections.incidents import AppFault, Incidents, is_another
-from api.connections.journal import Intent, Journal
+from api.connections.journal import Journal, consumed
 from api.connections.outcomes import Outcomes, Subject
 from api.connections.pacing import Pacing
 from api.connections.proof import Proof, Prover, Rejected
 from api.connections.provider import Provider
 from api.connections.secrets import Secrets, credential_place
+from api.courier.client import CourierAway, NotCarried
+from api.courier.wire import Errand
 from api.errors import Conflict, NotFound, ProviderFailure
 from api.oauth.tokens import ClientCredentials
 from api.organization.apps import OAuthApps
 from api.vault.vault import Unreadable, Vault
 from models import ConnectionStatus, StatusReasonCode
-from models.leases import Lease, claim, claim_due, release
+from models.leases import Lease, Term, claim, claim_due, end_lease, postpone, release, take_over
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +42,9 @@ LEASE = timedelta(seconds=60)
 _ATTEMPT_SECONDS = 50.0
 _WAIT_FOR_LEASE_SECONDS = 25.0
 _LOOK_AGAIN_SECONDS = 0.1
+# The lease, less what a request may take and a margin.
+_SEND_WITHIN_SECONDS = 35.0
+_WITHOUT_COURIER = timedelta(seconds=5)
 # A token with less than this left is renewed before it is proven.
 _NEARLY_OVER = timedelta(seconds=10)
 
@@ -81,7 +87,8 @@ class Refresher:
         self._clock = clock
         self._holder = holder
         self._tasks: asyncio.TaskGroup | None = None
-        self._running: set[asyncio.Task[Any]] = set()
+        # By connection: of one there is one at a time, since each has its lease.
+        self._attempts: dict[UUID, asyncio.Task[Any]] = {}
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -93,20 +100,19 @@ class Refresher:
 
     async def start_due(self, *, limit: int) -> int:
         """Begin to look after what is due, at most so many; how many were begun."""
-        now = self._clock()
-        leases = await claim_due(now, holder=self._holder, until=now + LEASE, limit=limit)
+        leases = await claim_due(self._term(), limit=limit)
         for lease in leases:
-            self._start(self._look_after(lease))
+            self._start(lease.connection_id, self._look_after(lease))
         return len(leases)
 
     @property
     def under_way(self) -> int:
-        return len(self._running)
+        return len(self._attempts)
 
     async def settled(self, *, at_most: int = 0) -> None:
         """Wait until no more than so many attempts are under way."""
-        while len(self._running) > at_most:
-            await asyncio.wait(set(self._running), return_when=asyncio.FIRST_COMPLETED)
+        while len(self._attempts) > at_most:
+            await asyncio.wait(set(self._attempts.values()), return_when=asyncio.FIRST_COMPLETED)
 
     async def verify(self, connection_id: UUID, *, actor_id: UUID, enabling: bool = False) -> Proof:
         """Ask the provider now, renewing first what has ended. The status says what came of it, also where this raises.
@@ -115,7 +121,7 @@ class Refresher:
         """
         lease = await self._wait_for_lease(connection_id)
         proof: asyncio.Future[Proof] = asyncio.get_running_loop().create_future()
-        self._start(_deliver(self._verify(lease, actor_id, enabling=enabling), proof))
+        self._start(connection_id, _deliver(self._verify(lease, actor_id, enabling=enabling), proof))
         return await asyncio.shield(proof)
 
     async def ending(self, connection_id: UUID) -> Callable[[], Awaitable[bool]] | None:
@@ -138,21 +144,44 @@ class Refresher:
         await self._journal.forget_void(before)
         return sum([await self._recover(row) for row in await self._journal.answered(before)])
 
-    def _start(self, attempt: Coroutine[Any, Any, None]) -> None:
+    async def take_up(self) -> None:
+        """Begin to go on with what is in nobody's hands: save the answers that the courier keeps, let the rest be tried once more."""
+        kept = await self._journal.kept()
+        for connection_id, answers in kept.items():
+            if connection_id not in self._attempts and (lease := await self._lease_left_by(answers[-1][0])):
+                self._start(connection_id, self._save_kept(lease, answers))
+        for row in await self._journal.interrupted(kept.keys() | self._attempts.keys()):
+            await self._journal.give_up(Intent(row, repeats=False))
+            await end_lease(row.connection_id, row.lease_number, due_at=self._clock())
+            logger.warning("refresh interrupted", extra={"connection": str(row.connection_id)})
+
+    async def _lease_left_by(self, errand: Errand) -> Lease | None:
+        """The lease under which an exchange was made, or a new one; None while another process has one."""
+        term = self._term()
+        return await take_over(errand.connection_id, errand.lease_number, term) or await claim(errand.connection_id, term)
+
+    def _term(self) -> Term:
+        now = self._clock()
+        return Term(self._holder, now, now + LEASE, seconds_since_boot() + _SEND_WITHIN_SECONDS)
+
+    def _start(self, connection_id: UUID, attempt: Coroutine[Any, Any, None]) -> None:
         if self._tasks is None:
             attempt.close()
             raise RuntimeError("the refresher is not running")
         task = self._tasks.create_task(attempt)
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        self._attempts[connection_id] = task
+        task.add_done_callback(lambda _: self._ended(connection_id, task))
+
+    def _ended(self, connection_id: UUID, task: asyncio.Task[Any]) -> None:
+        if self._attempts.get(connection_id) is task:
+            del self._attempts[connection_id]
 
     async def _wait_for_lease(self, connection_id: UUID) -> Lease:
         """The lease, once whoever holds it is done. Raises Conflict, and NotFound where the connection was deleted meanwhile."""
         try:
             async with asyncio.timeout(_WAIT_FOR_LEASE_SECONDS):
                 while True:
-                    now = self._clock()
-                    lease = await claim(connection_id, holder=self._holder, until=now + LEASE, now=now)
+                    lease = await claim(connection_id, self._term())
                     if lease is not None:
                         return lease
                     if not await models.Connection.exists(id=connection_id):
@@ -167,9 +196,45 @@ class Refresher:
             async with asyncio.timeout(_ATTEMPT_SECONDS):
                 await self._look_after_leased(lease)
             await release(lease)
+        except NotYet as early:
+            await postpone(lease, early.until)
+        except (CourierAway, NotCarried) as away:
+            logger.warning("connection postponed", extra={"connection": str(lease.connection_id), "reason": away.message})
+            await postpone(lease, self._clock() + _WITHOUT_COURIER)
         # The lease runs out, and the connection is due again then.
         except Exception:
             logger.exception("connection not looked after", extra={"connection": str(lease.connection_id)})
+
+    async def _save_kept(self, lease: Lease, answers: Sequence[tuple[Errand, int]]) -> None:
+        """Save what the courier has heard and nobody saved. Raises nothing."""
+        try:
+            async with asyncio.timeout(_ATTEMPT_SECONDS):
+                subject = await self._subject(lease.connection_id)
+                wanted = None if subject is None else consumed(subject.credential.fingerprint, subject.credential.generation)
+                if subject is not None and any(errand.consumed == wanted for errand, _ in answers):
+                    await self._hear_kept(subject, lease)
+                # What it replaced is not the connection's any more: it was saved, or somebody has connected anew.
+                self._journal.settle(sequence for errand, sequence in answers if errand.consumed != wanted)
+            await release(lease)
+        # It stays with the courier, and is looked at again at the next tick.
+        except Exception:
+            logger.exception("answer not saved", extra={"connection": str(lease.connection_id)})
+            await release(lease)
+
+    async def _hear_kept(self, subject: Subject, lease: Lease) -> None:
+        app = await self._app(subject)
+        attempt = self._journal.resume(subject.connection, subject.credential, lease)
+        try:
+            renewal = await self._ask(subject, app, self._client(subject, app), attempt)
+        except NotCarried:
+            # What was heard does not end the matter, and what would come next was not sent: the next attempt does.
+            return
+        except ProviderFailure as failure:
+            await self._give_up(attempt, failure)
+            await self._note(subject, failure)
+            return
+        await self._save(subject, attempt, renewal, app)
+        logger.info("token recovered from the journal", extra={"connection": str(subject.connection.id)})
 
     async def _look_after_leased(self, lease: Lease) -> None:
         if await self._recover_left_behind(lease.connection_id):
@@ -209,6 +274,8 @@ class Refresher:
                 return await self._verify_subject(subject, lease, actor_id, enabling=enabling)
         except TimeoutError:
             raise Conflict("The provider takes too long to answer.", "Try again in a few minutes.") from None
+        except (NotYet, CourierAway, NotCarried) as error:
+            raise Conflict("This connection cannot be refreshed right now.", error.remedy) from error
         finally:
             await release(lease)
 
@@ -258,45 +325,62 @@ class Refresher:
         raise ProviderFailure(reason, retryable=False)
 
     async def _renew(self, subject: Subject, lease: Lease, *, actor_id: UUID | None = None, enabling: bool = False) -> None:
-        """New tokens from the provider, saved. Raises ProviderFailure, Unreadable."""
+        """New tokens from the provider, saved. Raises ProviderFailure, Unreadable, and NotYet, NotCarried, CourierAway."""
         async with self._pacing.turn(subject.provider.host, subject.provider.name):
             # Not before the turn has come: what others met meanwhile may be the app's fault.
             app = await self._admitted_app(subject, by_person=actor_id is not None)
             client = self._client(subject, app)
-            intent = await self._journal.intend(subject.connection, subject.credential, lease)
+            attempt = await self._journal.begin(subject.connection, subject.credential, lease)
             try:
-                renewal = await self._ask(subject, app, client)
+                renewal = await self._ask(subject, app, client, attempt)
             except ProviderFailure as failure:
-                await self._give_up(intent, failure)
-                raise _interrupted(failure, subject) if intent.repeats else failure from None
-            tokens = renewal.tokens
+                await self._give_up(attempt, failure)
+                raise _interrupted(failure, subject) if attempt.intent.repeats else failure from None
+            except (NotCarried, CourierAway) as error:
+                await self._not_sent(attempt)
+                # Nobody has an answer; but one may still come, until the former request is over.
+                raise NotYet(attempt.over_at) if attempt.only_listens else error from None
             # The provider may have rotated the token: from here to the save nothing may be lost.
-            await self._journal.answer(intent, tokens)
+            await self._journal.answer(attempt, renewal.tokens)
+        await self._save(subject, attempt, renewal, app, actor_id=actor_id, enabling=enabling)
+
+    async def _save(
+        self,
+        subject: Subject,
+        attempt: Attempt,
+        renewal: Renewal,
+        app: models.OAuthApp | None,
+        *,
+        actor_id: UUID | None = None,
+        enabling: bool = False,
+    ) -> None:
+        tokens, connection = renewal.tokens, {"connection": str(subject.connection.id)}
         saved = await self._outcomes.renewed(
-            subject, intent, tokens, app_secret_at=renewal.app_secret_at, actor_id=actor_id, enabling=enabling
+            subject, attempt.intent, tokens, app_secret_at=renewal.app_secret_at, actor_id=actor_id, enabling=enabling
         )
+        attempt.settle()
         if app is not None:
             await self._incidents.over(app)
-        connection = {"connection": str(subject.connection.id)}
         if saved:
             logger.info("token refreshed", extra=connection | {"expires_at": tokens.expires_at and tokens.expires_at.isoformat()})
             return
         logger.info("token of a replaced credential discarded", extra=connection)
         if not await models.Connection.exists(id=subject.connection.id):
-            await self._end_grant(subject, client, subject.secrets.with_tokens(tokens))
+            await self._end_grant(subject, self._client(subject, app), subject.secrets.with_tokens(tokens))
 
-    async def _ask(self, subject: Subject, app: models.OAuthApp | None, client: ClientCredentials) -> Renewal:
-        """New tokens, as this client. Raises ProviderFailure, AppFault where the app is to blame, Unreadable."""
+    async def _ask(self, subject: Subject, app: models.OAuthApp | None, client: ClientCredentials, attempt: Attempt) -> Renewal:
+        """New tokens, as this client. Raises ProviderFailure, AppFault where the app is to blame, Unreadable, NotCarried, CourierAway."""
         provider, secrets, scopes = subject.provider, subject.secrets, subject.connection.scopes
+        exchange = self._exchange.through(attempt)
         try:
-            return await self._exchange.renew(provider, client, secrets, scopes)
+            return await exchange.renew(provider, client, secrets, scopes)
         except ProviderFailure as failure:
             if app is None or failure.reason.code is not StatusReasonCode.INVALID_CLIENT:
                 raise
             now = await models.OAuthApp.get_or_none(id=app.id)
             if now is not None and is_another(now, app):
                 # It was given another secret while the answer was on its way. What was refused used nothing up.
-                return await self._exchange.renew(provider, self._apps.client_of(now), secrets, scopes)
+                return await exchange.renew(provider, self._apps.client_of(now), secrets, scopes)
             raise await self._incidents.meaning_of(failure, app, provider, client) from None
 
     async def _end_grant(self, subject: Subject, client: ClientCredentials, secrets: Secrets) -> bool:
@@ -306,10 +390,16 @@ class Refresher:
             return False
         return await self._exchange.revoke(subject.provider, client, secrets, connection.account)
 
-    async def _give_up(self, intent: Intent, failure: ProviderFailure) -> None:
+    async def _give_up(self, attempt: Attempt, failure: ProviderFailure) -> None:
         """Keep the intent where the provider may have used the token up without our knowing: the next attempt then tells so."""
-        if not (failure.retryable and failure.reason.code is not StatusReasonCode.RATE_LIMITED):
-            await self._journal.forget(intent)
+        unknown = failure.retryable and failure.reason.code is not StatusReasonCode.RATE_LIMITED and attempt.may_have_arrived
+        await (self._journal.give_up if unknown else self._journal.forget)(attempt.intent)
+        attempt.settle()
+
+    async def _not_sent(self, attempt: Attempt) -> None:
+        """Forget the intent, unless the courier went away with it: what became of it is asked there first."""
+        if not attempt.may_have_arrived and not attempt.intent.repeats:
+            await self._journal.forget(attempt.intent)
 
     async def _prove(self, subject: Subject) -> Proof:
         async with self._pacing.turn(subject.provider.host, subject.provider.name):

@@ -33,7 +33,7 @@ from api.oauth.tokens import (
     TokenHint,
     TokenSet,
 )
-from api.outbound.http import Answer, OutboundClient, OutboundRequest
+from api.outbound.http import Answer, OutboundRequest, Sender
 from api.secret import Secret
 
 _CLIENT_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -53,9 +53,13 @@ Parameters = dict[str, str]
 class OAuthClient:
     """Speaks to authorization servers. Every call raises TokenError for an answer that is no grant, OutboundError for none."""
 
-    def __init__(self, http: OutboundClient, clock: Clock) -> None:
+    def __init__(self, http: Sender, clock: Clock) -> None:
         self._http = http
         self._clock = clock
+
+    def through(self, sender: Sender) -> "OAuthClient":
+        """The same client, whose requests go another way."""
+        return OAuthClient(sender, self._clock)
 
     @staticmethod
     def new_code_verifier() -> Secret:
@@ -224,7 +228,8 @@ class OAuthClient:
             method=server.token_method,
             whole_body=server.token_body,
         )
-        return parse_token_answer(answer, server, self._clock(), secrets=_with_client_secrets(sent, client))
+        # An answer that was kept counts from when it came.
+        return parse_token_answer(answer, server, answer.received_at or self._clock(), secrets=_with_client_secrets(sent, client))
 
     async def _send(
         self,

@@ -84,6 +84,7 @@ class EgressRefused(OutboundError):
         super().__init__(
             origin, f"{origin} is not called: {problem}.", "Give a public https address, or ask the operator to allow this host."
         )
+        self.problem = problem
 
 
 class ForbiddenAddress(PermissionError):

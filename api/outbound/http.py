@@ -12,14 +12,14 @@ import socket
 import ssl
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import SimpleNamespace, TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -38,6 +38,7 @@ __all__ = [
     "OutboundClient",
     "OutboundError",
     "OutboundRequest",
+    "Sender",
     "Unreachable",
 ]
 
@@ -91,6 +92,7 @@ class DeadlineExceeded(OutboundError):
 class AnswerTooLarge(OutboundError):
     def __init__(self, origin: str, what: str) -> None:
         super().__init__(origin, f"{origin} sent {what} larger than allowed.", may_have_arrived=True)
+        self.what = what
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +114,28 @@ class Answer:
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    # When it came, where that was earlier than now: it was kept meanwhile.
+    received_at: datetime | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "headers", CIMultiDictProxy(CIMultiDict(self.headers)))
 
+    def received(self, at: datetime) -> "Answer":
+        """The same answer, with the time at which it came."""
+        return replace(self, received_at=at)
+
     def __repr__(self) -> str:
         return f"Answer({self.status}, {len(self.headers)} headers, {len(self.body)} bytes)"
+
+
+class Sender(Protocol):
+    """What sends a request to the outside, by whatever way."""
+
+    @property
+    def guard(self) -> EgressGuard: ...
+
+    async def send(self, request: OutboundRequest, *, deadline: timedelta, max_bytes: int) -> Answer:
+        """The whole answer, whatever its status. Raises OutboundError."""
 
 
 class OutboundClient:

@@ -117,6 +117,10 @@ class Vault:
     def verify(self, data: bytes, signature: bytes, *, purpose: str) -> bool:
         return hmac.compare_digest(self.sign(data, purpose=purpose), signature)
 
+    def derived_key(self, *, purpose: str) -> bytes:
+        """A key for what is sealed outside of the database. It outlives every rotation, and tells nothing about the others."""
+        return subkey(self._derivation_key, "derived", purpose)
+
     async def record_use(self) -> None:
         """Add what was sealed since the last call to the active key's count, which says when to rotate it (2³¹ at the latest).
 

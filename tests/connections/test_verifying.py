@@ -12,7 +12,7 @@ from api.errors import Conflict, NotFound, PermissionDenied, ProviderFailure
 from api.sandbox.provider import Answer
 from api.sandbox.sandbox import Switch
 from models import ConnectionEventType, ConnectionStatus, Fixer, Permission, StatusReason, StatusReasonCode
-from models.leases import claim
+from models.leases import Term, claim
 from tests.connections.trouble import Endpoint
 from tests.connections.watching import found, state_of, told
 from tests.installation import Installation
@@ -265,7 +265,7 @@ async def test_whoever_stops_waiting_does_not_stop_the_refresh(here: Installatio
 async def test_verifying_does_not_wait_for_ever(here: Installation, account_endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api.connections.refresher, "_WAIT_FOR_LEASE_SECONDS", 0.01)
     connection = await here.connect_with_token()
-    await claim(connection.id, holder="another", until=here.clock.now + timedelta(seconds=60), now=here.clock.now)
+    await claim(connection.id, Term("another", here.clock.now, here.clock.now + timedelta(seconds=60), send_before=0))
     account_endpoint.asked = 0
 
     with pytest.raises(Conflict):

@@ -1,0 +1,68 @@
+"""`python -m api.courier FOLDER`: what `patchbay serve` starts beside itself."""
+
+import asyncio
+import fcntl
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+from api.clock import seconds_since_boot, utc_now
+from api.courier.process import CourierProcess, DiskFailed
+from api.logs import EventFormatter
+
+logger = logging.getLogger("api.courier")
+
+# One that ends still finishes what is under way, and nothing is for longer than a request may take.
+_WAIT_FOR_FORMER_SECONDS = 40.0
+_LOOK_AGAIN_SECONDS = 0.05
+_LOG_BYTES = 1_000_000
+# sysexits.h: EX_IOERR, EX_TEMPFAIL.
+_DISK_FAILED = 74
+_ANOTHER_RUNS = 75
+
+
+def main(folder: Path) -> int:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Whoever started it may be gone long before it, and with them whatever reads what it says.
+    handler = RotatingFileHandler(folder / "log", maxBytes=_LOG_BYTES, backupCount=1)
+    handler.setFormatter(EventFormatter())
+    logging.basicConfig(level="INFO", handlers=[handler])
+    with _sole(folder) as is_sole:
+        if not is_sole:
+            return _ANOTHER_RUNS
+        (folder / "pid").write_text(f"{os.getpid()}\n")
+        try:
+            asyncio.run(CourierProcess(folder, utc_now).serve())
+        except DiskFailed:
+            return _DISK_FAILED
+    return 0
+
+
+@contextmanager
+def _sole(folder: Path) -> Iterator[bool]:
+    """Be the only courier of a folder; False where another does not end in time."""
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        until = seconds_since_boot() + _WAIT_FOR_FORMER_SECONDS
+        while not (is_sole := _lock(descriptor)) and seconds_since_boot() < until:
+            time.sleep(_LOOK_AGAIN_SECONDS)
+        yield is_sole
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
