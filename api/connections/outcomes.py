@@ -4,6 +4,7 @@ A result counts only for the credential that it was got with: an answer that com
 changes nothing. A connection that was switched off or deleted meanwhile stays so.
 """
 
+import logging
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,9 +27,13 @@ from api.oauth.tokens import TokenSet
 from api.vault.vault import Vault
 from models import ConnectionEventType, ConnectionStatus, Fixer, StatusReason, StatusReasonCode
 
+logger = logging.getLogger(__name__)
+
 # A consent that ends within this time, and not for the first time, ends for a reason that a new consent does not mend.
 _SHORT_LIFE = timedelta(days=8)
 _REMEMBERED = timedelta(days=60)
+_SET_ASIDE_AFTER = 3
+_ASIDE = timedelta(hours=1)
 _DEATHS = {StatusReasonCode.REAUTHENTICATION_REQUIRED, StatusReasonCode.EXPIRES_FREQUENTLY}
 
 
@@ -130,7 +135,7 @@ class Outcomes:
             connection = await _find_current(subject)
             if connection is None:
                 return None
-            connection.failures += 1
+            connection.failures, connection.internal_failures = connection.failures + 1, 0
             status, reason = await self._verdict(connection, subject.provider.name, failure, now)
             previous = connection.status
             if connection.status is ConnectionStatus.DISABLED and not enabling:
@@ -178,12 +183,34 @@ class Outcomes:
             if changed:
                 await record.append(connection, ConnectionEventType.STATUS_CHANGED, previous_status=previous)
 
+    async def broke_inside(self, connection_id: UUID) -> None:
+        """An attempt broke, for no reason that is known. After three in a row the connection is set aside, and tried each hour."""
+        now = self._clock()
+        async with self._log.change() as record:
+            connection = await _find_locked(connection_id)
+            if connection is None or connection.due_at is None:
+                return
+            connection.internal_failures += 1
+            connection.due_at = retry_at(now, connection.internal_failures, self._chance)
+            changed, previous = False, connection.status
+            if connection.internal_failures >= _SET_ASIDE_AFTER:
+                connection.due_at = now + _ASIDE
+                lasts = connection.expires_at is not None and connection.expires_at > now
+                status = ConnectionStatus.CONNECTED if lasts else ConnectionStatus.ACTION_REQUIRED
+                changed = connection.enter(status, reasons.internal_error(), now)
+            connection.updated_at = now if changed else connection.updated_at
+            await connection.save(update_fields=_STATE)
+            if changed:
+                await record.append(connection, ConnectionEventType.STATUS_CHANGED, previous_status=previous)
+        if connection.internal_failures >= _SET_ASIDE_AFTER:
+            logger.error("connection set aside", extra={"connection": str(connection_id), "failures": connection.internal_failures})
+
     def _works(
         self, connection: models.Connection, now: datetime, *, reason: StatusReason | None = None, enabling: bool
     ) -> tuple[ConnectionStatus, bool]:
         """The credential works; a connection that is switched off stays off. The status before, and whether it changed."""
         previous = connection.status
-        connection.failures = 0
+        connection.failures = connection.internal_failures = 0
         if previous is ConnectionStatus.DISABLED and not enabling:
             return previous, False
         changed = connection.enter(ConnectionStatus.CONNECTED, reason, now)
@@ -243,7 +270,7 @@ class Outcomes:
 
 
 # What an attempt may change besides the columns that it names.
-_STATE = ["status", "reason_json", "status_changed_at", "failures", "due_at", "updated_at"]
+_STATE = ["status", "reason_json", "status_changed_at", "failures", "internal_failures", "due_at", "updated_at"]
 
 
 async def _find_locked(connection_id: UUID) -> models.Connection | None:

@@ -242,6 +242,15 @@ def secret_unreadable() -> StatusReason:
     )
 
 
+def internal_error() -> StatusReason:
+    return StatusReason(
+        StatusReasonCode.INTERNAL_ERROR,
+        "Patchbay fails at this connection, for a reason of its own.",
+        "Look in the log for “connection not looked after” with its id, and report what it says there. It is tried again each hour.",
+        Fixer.OPERATOR,
+    )
+
+
 def connector_gone(connector_key: str) -> StatusReason:
     return StatusReason(
         StatusReasonCode.PROVIDER_ERROR,

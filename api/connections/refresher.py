@@ -201,9 +201,21 @@ class Refresher:
         except (CourierAway, NotCarried) as away:
             logger.warning("connection postponed", extra={"connection": str(lease.connection_id), "reason": away.message})
             await postpone(lease, self._clock() + _WITHOUT_COURIER)
-        # The lease runs out, and the connection is due again then.
+        except TimeoutError:
+            # It waited too long for its turn; the lease runs out, and it is due again then.
+            logger.warning("connection not looked after in time", extra={"connection": str(lease.connection_id)})
+        # One that breaks inside must not stop the others, nor be forgotten.
         except Exception:
             logger.exception("connection not looked after", extra={"connection": str(lease.connection_id)})
+            await self._set_back(lease)
+
+    async def _set_back(self, lease: Lease) -> None:
+        try:
+            await self._outcomes.broke_inside(lease.connection_id)
+            await release(lease)
+        # The database is away as well, which may have been the reason: the lease runs out, and the connection is due again then.
+        except Exception:
+            logger.exception("connection not set back", extra={"connection": str(lease.connection_id)})
 
     async def _save_kept(self, lease: Lease, answers: Sequence[tuple[Errand, int]]) -> None:
         """Save what the courier has heard and nobody saved. Raises nothing."""

@@ -164,6 +164,7 @@ _describe(
     DISALLOWED_BY_POLICY="A policy forbids the connection.",
     DISABLED_BY_USER="A person switched it off.",
     SECRET_UNREADABLE="The stored credential cannot be opened with the keys at hand.",
+    INTERNAL_ERROR="Patchbay itself fails at this connection, and has set it aside: it tries again each hour.",
 )
 _describe(
     Fixer,

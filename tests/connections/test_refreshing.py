@@ -799,3 +799,73 @@ async def test_a_lease_that_cannot_be_given_back_ends_nothing_else(here: Install
 
     assert sorted(ids) == sorted(connection.id for connection in connections)
     assert grants(here) == [(Mode.NORMAL, 2)] * 2
+
+
+# What breaks inside
+
+
+async def poisoned(here: Installation) -> models.Connection:
+    """A connection at which Patchbay itself breaks: its secrets open, and are no secrets."""
+    connection = await here.connect_by_consent()
+    credential = await models.Credential.get(connection_id=connection.id)
+    sealed = here.patchbay.vault.seal(b"[]", credential_place(credential.id, connection.folder_id))
+    await models.Credential.filter(id=credential.id).update(secrets=sealed)
+    return connection
+
+
+async def test_a_connection_that_breaks_inside_is_set_aside_and_stops_no_other(
+    here: Installation, token_endpoint: Endpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken, other = await poisoned(here), await here.connect_by_consent()
+    token_endpoint.asked = 0
+
+    await here.tick(after=DUE)
+    assert token_endpoint.asked == 1
+    assert (await found(other)).last_refreshed_at == here.clock.now
+    # Once is not yet worth a word.
+    assert await state_of(broken) == (ConnectionStatus.CONNECTED, None)
+    for _ in range(2):
+        await here.tick(after=timedelta(seconds=41))
+
+    row = await found(broken)
+    assert (row.status, row.due_at) == (ConnectionStatus.ACTION_REQUIRED, here.clock.now + timedelta(hours=1))
+    assert row.reason is not None
+    assert (row.reason.code, row.reason.fixable_by) == (StatusReasonCode.INTERNAL_ERROR, Fixer.OPERATOR)
+    assert await told(broken) == [(ConnectionEventType.STATUS_CHANGED, ConnectionStatus.ACTION_REQUIRED)]
+    assert [record.message for record in caplog.records].count("connection set aside") == 1
+    await here.tick(after=timedelta(minutes=59))
+    assert [record.message for record in caplog.records].count("connection set aside") == 1
+
+
+async def test_a_connection_that_was_set_aside_goes_on_once_it_can(here: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def breaks(*_: object, **__: object) -> None:
+        raise RuntimeError("a mistake of our own")
+
+    connection = await here.connect_by_consent()
+    with monkeypatch.context() as patch:
+        patch.setattr(here.patchbay.refresher, "_keep_alive", breaks)
+        for _ in range(3):
+            await here.tick(after=DUE)
+    assert await state_of(connection) == (ConnectionStatus.ACTION_REQUIRED, StatusReasonCode.INTERNAL_ERROR)
+
+    await here.tick(after=timedelta(hours=1))
+
+    assert await state_of(connection) == (ConnectionStatus.CONNECTED, None)
+    assert (await found(connection)).internal_failures == 0
+    assert [status for _, status in await told(connection)] == [ConnectionStatus.ACTION_REQUIRED, ConnectionStatus.CONNECTED]
+
+
+async def test_what_the_database_could_not_save_is_not_the_connections_fault(here: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: object, **__: object) -> None:
+        raise OSError("the database is away")
+
+    connection = await here.connect_by_consent()
+    with monkeypatch.context() as patch:
+        patch.setattr(here.patchbay.refresher, "_keep_alive", away)
+        patch.setattr(here.patchbay.refresher._outcomes, "broke_inside", away)
+        for _ in range(3):
+            await here.tick(after=LEASE)
+
+    assert await state_of(connection) == (ConnectionStatus.CONNECTED, None)
+    await here.tick(after=LEASE)
+    assert (await found(connection)).last_refreshed_at == here.clock.now
