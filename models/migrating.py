@@ -62,7 +62,7 @@ async def _alone(target: DatabaseUrl) -> AsyncIterator[None]:
     if target.dialect == "sqlite":
         sqlite_file.create(target.file)
         await asyncio.to_thread(sqlite_file.examine, target.file)
-        async with sqlite_file.locked(target.file):
+        async with sqlite_file.migrating(target.file):
             yield
         return
     # A connection of its own: the lock belongs to a session, and those of the pool come and go.

@@ -1,12 +1,12 @@
 """The file of an SQLite database: readable by its owner alone, examined before use, copied before it changes."""
 
-import asyncio
-import fcntl
 import os
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
+
+from models.file_lock import FileLock
 
 
 class CorruptDatabase(Exception):
@@ -51,20 +51,11 @@ def copy(file: Path, to: Path) -> None:
 
 
 @asynccontextmanager
-async def locked(file: Path) -> AsyncIterator[None]:
-    """Keep out every other process that takes this lock. Its end is the end of the lock, whatever way it ends."""
-    descriptor = os.open(file.with_name(f"{file.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+async def migrating(file: Path) -> AsyncIterator[None]:
+    """Keep out every other process that migrates."""
+    lock = FileLock(file.with_name(f"{file.name}.lock"))
+    await lock.wait()
     try:
-        while not _lock(descriptor):
-            await asyncio.sleep(0.05)
         yield
     finally:
-        os.close(descriptor)
-
-
-def _lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        lock.let_go()

@@ -143,7 +143,8 @@ class Store:
         self._clock = clock
         os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
         with closing(sqlite3.connect(file)) as database:
-            database.execute("PRAGMA journal_mode = WAL")
+            # Its threads write at the same time, which a write-ahead log bears only from SQLite 3.51.3 on.
+            database.execute("PRAGMA journal_mode = DELETE")
             database.executescript(_SCHEMA)
 
     @contextmanager

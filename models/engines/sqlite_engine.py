@@ -1,29 +1,112 @@
-"""SQLite: one connection a process, one lock, and writers that queue instead of failing."""
+"""SQLite: one connection a process, one lock, and writers that queue instead of failing.
 
+Processes take turns. SQLite 3.7.0 to 3.51.2 can damage a database that two connections have open: where one of them makes a
+checkpoint and another commits meanwhile, and begins the write-ahead log anew with that, a race lets the checkpoint note pages as
+copied that are not, and they are lost (https://sqlite.org/wal.html#walresetbug). Python comes with such versions, so that what
+the race needs is kept from happening, whatever the version: whoever writes holds the lock `<file>.writing`, and a checkpoint is
+made by nobody but a connection that has just committed, within the same statement, and so within its turn. The one other
+checkpoint is that of the last connection as it closes; SQLite makes it only where no other connection has the file open.
+
+Reading takes no turn. Statements that write are run to their end even where their task is cancelled: the turn must not end before
+they do.
+"""
+
+import asyncio
 import logging
 import sqlite3
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
 
 from tortoise.backends.base.client import TransactionContext
 from tortoise.backends.sqlite.client import SqliteClient, SqliteTransactionWrapper, translate_exceptions
+from tortoise.exceptions import OperationalError
 
 from models.engines.transaction import Outermost, Savepoint
+from models.engines.uninterrupted import uninterrupted
+from models.file_lock import FileLock
+
+Result = TypeVar("Result")
 
 logger = logging.getLogger(__name__)
 
+# How long to wait for another process that writes. SQLite waits as long for those that do not take turns.
+TURN_SECONDS = 10.0
+
 
 class Client(SqliteClient):
+    def __init__(self, file_path: str, **options: Any) -> None:
+        super().__init__(file_path, **options)
+        self.turns = Turns(Path(f"{file_path}.writing"))
+
     def _in_transaction(self) -> TransactionContext:
         return SqliteTransaction(self)
 
     @translate_exceptions
     async def execute_query(self, query: str, values: list[Any] | None = None) -> tuple[int, list[Any]]:
+        if not _only_reads(query):
+            return await self._write(lambda connection: _execute(connection, query, values))
         async with self.acquire_connection() as connection:
             return await _execute(connection, query, values)
+
+    async def execute_query_dict(self, query: str, values: list[Any] | None = None) -> list[dict[str, Any]]:
+        _, rows = await self.execute_query(query, values)
+        return [dict(row) for row in rows]
+
+    @translate_exceptions
+    async def execute_insert(self, query: str, values: list[Any]) -> int:
+        row: tuple[int] = await self._write(lambda connection: connection.execute_insert(query, values))
+        return row[0]
 
     async def execute_many(self, query: str, values: list[list[Any]]) -> None:
         async with self._in_transaction() as transaction:
             await transaction.execute_many(query, values)
+
+    @translate_exceptions
+    async def execute_script(self, query: str) -> None:
+        await self._write(lambda connection: connection.executescript(query))
+
+    async def _write(self, act: Callable[[Any], Awaitable[Result]]) -> Result:
+        async with self.turns.taken(), self.acquire_connection() as connection:
+            return await uninterrupted(_awaited(act(connection)))
+
+
+class Turns:
+    """Who may write: one task at a time, of all processes. Taken before the connection, so that reads go on while a writer waits."""
+
+    def __init__(self, file: Path) -> None:
+        self._tasks = asyncio.Lock()
+        self._processes = FileLock(file)
+
+    @property
+    def is_held(self) -> bool:
+        return self._tasks.locked()
+
+    async def take(self) -> None:
+        """Raises OperationalError where another process goes on writing for too long. That, or a cancellation, leaves nothing held."""
+        await self._tasks.acquire()
+        try:
+            async with asyncio.timeout(TURN_SECONDS):
+                await self._processes.wait()
+        except TimeoutError as error:
+            self._tasks.release()
+            raise OperationalError(f"another process has been writing to the database for {TURN_SECONDS} seconds") from error
+        except BaseException:
+            self._tasks.release()
+            raise
+
+    def end(self) -> None:
+        self._processes.let_go()
+        self._tasks.release()
+
+    @asynccontextmanager
+    async def taken(self) -> AsyncIterator[None]:
+        await self.take()
+        try:
+            yield
+        finally:
+            self.end()
 
 
 class TransactionClient(SqliteTransactionWrapper):
@@ -56,12 +139,17 @@ class TransactionClient(SqliteTransactionWrapper):
 
 
 class SqliteTransaction(Outermost):
-    def __init__(self, parent: SqliteClient) -> None:
+    def __init__(self, parent: Client) -> None:
         super().__init__(TransactionClient(parent))
         self._parent = parent
 
     async def acquire(self) -> None:
-        await self._parent._lock.acquire()
+        await self._parent.turns.take()
+        try:
+            await self._parent._lock.acquire()
+        except BaseException:
+            self._parent.turns.end()
+            raise
 
     async def abandon(self) -> None:
         try:
@@ -71,6 +159,7 @@ class SqliteTransaction(Outermost):
 
     async def release(self) -> None:
         self._parent._lock.release()
+        self._parent.turns.end()
 
 
 async def _run(connection: Any, query: str, values: list[Any] | None) -> tuple[int, list[Any]]:
@@ -83,8 +172,16 @@ async def _run(connection: Any, query: str, values: list[Any] | None) -> tuple[i
         return (cursor.rowcount if cursor.rowcount > 0 else len(rows)), rows
 
 
+def _only_reads(query: str) -> bool:
+    return query.lstrip()[:6].upper() == "SELECT"
+
+
+async def _awaited(act: Awaitable[Result]) -> Result:
+    return await act
+
+
 async def _execute(connection: Any, query: str, values: list[Any] | None) -> tuple[int, list[Any]]:
-    if query.lstrip()[:6].upper() == "SELECT":
+    if _only_reads(query):
         rows = list(await connection.execute_fetchall(query.replace("\x00", "'||CHAR(0)||'"), values))
         return len(rows), rows
     return await _run(connection, query, values)

@@ -113,7 +113,7 @@ async def test_an_sqlite_file_that_holds_something_is_copied_before_it_is_migrat
 async def test_a_new_sqlite_file_is_not_copied(tmp_path: Path) -> None:
     await migrate(f"sqlite://{tmp_path}/patchbay.db")
 
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["patchbay.db", "patchbay.db.lock"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["patchbay.db", "patchbay.db.lock", "patchbay.db.writing"]
 
 
 async def test_a_damaged_file_is_not_migrated(tmp_path: Path) -> None:

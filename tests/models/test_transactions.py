@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 
 import pytest
 from tortoise.backends.asyncpg.client import AsyncpgDBClient
-from tortoise.backends.sqlite.client import SqliteClient
 from tortoise.exceptions import OperationalError
 
 import models
 from models.database import Database, open_database, rows, transaction
+from models.engines.sqlite_engine import Client
 
 pytestmark = pytest.mark.anyio
 
@@ -29,8 +29,9 @@ async def names() -> list[str]:
 async def nothing_held(database: Database) -> None:
     """No lock, no connection of the pool, no transaction is left over."""
     client = database.context.db()
-    if isinstance(client, SqliteClient):
+    if isinstance(client, Client):
         assert not client._lock.locked()
+        assert not client.turns.is_held
         assert client._connection is not None
         assert not client._connection.in_transaction
     else:
