@@ -17,7 +17,7 @@ from api.settings import Settings
 SANDBOX_CONNECTOR = "sandbox"
 
 
-def create_app(settings: Settings, *, clock: Clock = utc_now, courier: bool = False) -> Starlette:
+def create_app(settings: Settings, *, clock: Clock = utc_now, refreshes: bool = True, courier: bool = False) -> Starlette:
     """The application for these settings, with a courier beside it or without.
 
     Opening it (its lifespan) raises StartRefused where something is not right.
@@ -26,7 +26,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now, courier: bool = Fa
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with open_patchbay(settings, clock=clock, courier=courier) as patchbay:
+        async with open_patchbay(settings, clock=clock, refreshes=refreshes, courier=courier) as patchbay:
             if sandbox is not None:
                 await _register_sandbox(patchbay, sandbox)
             app.state.patchbay = patchbay

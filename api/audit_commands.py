@@ -30,7 +30,7 @@ def export(since: datetime | None, until: datetime | None, action: str | None) -
     selection = AuditSelection(action=action, since=_utc(since), until=_utc(until))
 
     async def run() -> None:
-        async with open_patchbay(settings, refreshes=False) as patchbay:
+        async with open_patchbay(settings, serves=False, refreshes=False) as patchbay:
             async for line in patchbay.audit_log.export(selection):
                 click.echo(line)
 

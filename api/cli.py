@@ -2,7 +2,9 @@
 
 import asyncio
 import getpass
+import logging
 import os
+import sqlite3
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -14,18 +16,22 @@ import asyncpg
 import click
 
 import models
+from api.alone import alone
 from api.audit_commands import audit
 from api.clock import utc_now
 from api.connector_commands import connectors
 from api.errors import KeyTrouble, StartRefused
 from api.logs import configure_logging
 from api.patchbay import Patchbay, key_file, load_catalog, master_keys, open_patchbay
+from api.refreshing import refresh_until_stopped
 from api.refusing import refusing
 from api.serving import listening, serve_until_stopped
 from api.settings import Settings
 from api.vault.keys import create_key_file, generate_key_text
 from models import fold
 from models.database import DatabaseUrl, migrate, pending_migrations
+
+logger = logging.getLogger(__name__)
 
 _MIGRATE = "Run `patchbay migrate`."
 
@@ -40,17 +46,24 @@ main.add_command(connectors)
 
 
 @main.command()
+@click.option("--no-refresh", is_flag=True, help="Answer only, and leave it to other processes to keep connections alive.")
 @refusing
-def serve() -> None:
+def serve(no_refresh: bool) -> None:
     """Migrate the database and serve, until stopped."""
     settings = _settings()
     configure_logging(settings.log_level)
-    with listening(settings) as listener:
-        _prepare(settings)
-        asyncio.run(_migrate(settings))
-        # What is refused is told here, in a sentence; the server would tell it as a crash.
-        asyncio.run(_open_once(settings))
-        serve_until_stopped(settings, listener, owner=getpass.getuser())
+    with listening(settings) as listener, _made_ready(settings):
+        serve_until_stopped(settings, listener, owner=getpass.getuser(), refreshes=not no_refresh)
+
+
+@main.command()
+@refusing
+def refresh() -> None:
+    """Migrate the database and keep connections alive without answering anybody, until stopped."""
+    settings = _settings()
+    configure_logging(settings.log_level)
+    with _made_ready(settings):
+        asyncio.run(refresh_until_stopped(settings))
 
 
 @main.command(name="migrate")
@@ -132,6 +145,19 @@ def _settings() -> Settings:
     return Settings.from_environment(os.environ)
 
 
+@contextmanager
+def _made_ready(settings: Settings) -> Iterator[None]:
+    """All that is needed to run: the key, the database, and on SQLite nobody else who runs upon it."""
+    _prepare(settings)
+    where = DatabaseUrl.parse(settings.database_url.reveal())
+    with alone(where):
+        asyncio.run(_migrate(settings))
+        # What is refused is told here, in a sentence; the server would tell it as a crash.
+        asyncio.run(_open_once(settings))
+        logger.info("database ready", extra={"database": str(where), "sqlite_version": sqlite3.sqlite_version})
+        yield
+
+
 def _prepare(settings: Settings) -> None:
     """Make the data folder; for the local default make its key, and say so. Raises StartRefused before anything is written."""
     load_catalog(settings)
@@ -181,7 +207,7 @@ async def _migrate(settings: Settings) -> list[str]:
 
 async def _open_once(settings: Settings) -> None:
     """Opening is the work: it checks the keys, and makes them at the first start."""
-    async with open_patchbay(settings, refreshes=False):
+    async with open_patchbay(settings, serves=False, refreshes=False):
         pass
 
 
@@ -214,7 +240,7 @@ def _with_patchbay(act: Callable[[Patchbay], Coroutine[Any, Any, None]]) -> None
 
     async def run() -> None:
         await _require_current_database(settings)
-        async with open_patchbay(settings, refreshes=False) as patchbay:
+        async with open_patchbay(settings, serves=False, refreshes=False) as patchbay:
             await act(patchbay)
 
     asyncio.run(run())

@@ -103,12 +103,14 @@ async def open_patchbay(
     *,
     clock: Clock = utc_now,
     chance: random.Random | None = None,
+    serves: bool = True,
     refreshes: bool = True,
     courier: bool = False,
     outbound: Callable[[EgressGuard], OutboundClient] | None = None,
 ) -> AsyncIterator[Patchbay]:
-    """Open everything, in order; close it in reverse. `refreshes` is off for commands that only look or set up.
+    """Open everything, in order; close it in reverse.
 
+    `serves`: somebody is answered, and streams run. `refreshes`: connections are kept alive. Both are off for commands.
     With `courier`, exchanges go through a process beside this one, which outlives it. `outbound` makes another client for calls to the
     outside than the usual one.
 
@@ -125,9 +127,12 @@ async def open_patchbay(
         http = await stack.enter_async_context(client)
         carrier = await stack.enter_async_context(_courier(settings, vault)) if courier else None
         patchbay = _assemble(settings, clock, chance or random.Random(), database, vault, catalog, http, carrier)
-        if refreshes:
+        if serves:
             await stack.enter_async_context(patchbay.feed.running())
+        if serves or refreshes:
+            # Also where nothing is refreshed: people verify connections, which may renew them.
             await stack.enter_async_context(patchbay.refresher.running())
+        if refreshes:
             await stack.enter_async_context(patchbay.refresh_loop.running())
         yield patchbay
 

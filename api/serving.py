@@ -34,9 +34,9 @@ def listening(settings: Settings) -> Iterator[socket]:
         yield listener
 
 
-def serve_until_stopped(settings: Settings, listener: socket, *, owner: str) -> None:
+def serve_until_stopped(settings: Settings, listener: socket, *, owner: str, refreshes: bool) -> None:
     """Serve; on the local default sign the owner of this machine in by a link."""
-    app = create_app(settings, courier=settings.courier)
+    app = create_app(settings, refreshes=refreshes, courier=settings.courier)
     config = uvicorn.Config(
         app,
         log_config=None,

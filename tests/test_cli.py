@@ -21,6 +21,7 @@ from api.clock import utc_now
 from api.settings import Settings
 from api.vault.keys import MasterKeys, create_key_file, generate_key_text
 from models.database import open_database
+from models.file_lock import FileLock
 
 REFUSED = 78
 COMMANDS = [
@@ -62,8 +63,9 @@ def patchbay(*command: str, **settings: str) -> Result:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Everything below the folder, byte for byte."""
-    return {str(file.relative_to(folder)): file.read_bytes() if file.is_file() else b"" for file in sorted(folder.rglob("*"))}
+    """Everything below the folder, byte for byte, but for the locks, which keep nothing."""
+    kept = (file for file in sorted(folder.rglob("*")) if file.suffix not in (".lock", ".server", ".writing"))
+    return {str(file.relative_to(folder)): file.read_bytes() if file.is_file() else b"" for file in kept}
 
 
 def stored(folder: Path, look: Callable[[], Coroutine[Any, Any, Answer]]) -> Answer:
@@ -311,6 +313,31 @@ def test_a_port_that_is_taken_stops_the_start(folder: Path) -> None:
 
     assert_refused(result, f"Patchbay cannot listen on 127.0.0.1, port {port}: Address already in use.", "PATCHBAY_PORT")
     assert files(folder) == {}
+
+
+@pytest.mark.parametrize("command", [("serve",), ("serve", "--no-refresh"), ("refresh",)], ids=" ".join)
+def test_an_sqlite_file_that_is_served_stops_the_start_of_another_server(migrated: Path, command: tuple[str, ...]) -> None:
+    server = FileLock(migrated / ".patchbay" / "patchbay.db.server")
+    assert server.take()
+    server.leave("process 12 on host")
+    before = files(migrated)
+
+    result = patchbay(*command, PORT=str(_free_port()))
+
+    server.let_go()
+    assert_refused(result, "is served already, by process 12 on host. An SQLite file has one server at a time.", "use PostgreSQL")
+    assert files(migrated) == before
+
+
+def test_commands_run_beside_the_server(migrated: Path) -> None:
+    server = FileLock(migrated / ".patchbay" / "patchbay.db.server")
+    assert server.take()
+
+    result = patchbay(*CREATE_ADA)
+
+    server.let_go()
+    assert result.exit_code == 0
+    assert [user.name for user in stored(migrated, lambda: _all(models.User))] == ["Ada"]
 
 
 @pytest.mark.parametrize("command", [("serve",), ("migrate",)], ids=" ".join)

@@ -38,6 +38,10 @@ class Program:
         return self._log.read_text()
 
     @property
+    def process_id(self) -> int:
+        return self._process.pid
+
+    @property
     def runs(self) -> bool:
         return self._process.returncode is None
 

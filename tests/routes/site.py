@@ -87,7 +87,7 @@ async def open_site(database_url: str, folder: Path, public_url: str, **environm
     callback = f"{public_url}/provisioning_/callback/sandbox"
     sandbox = create_sandbox(folder / "sandbox.db", settings.sandbox_url, utc_now, (callback,))
     client = sandbox.state.sandbox
-    async with open_patchbay(settings, refreshes=False) as patchbay:
+    async with open_patchbay(settings, serves=False, refreshes=False) as patchbay:
         await patchbay.oauth_apps.keep_registered("sandbox", client_id=client.client_id, client_secret=client.client_secret)
         app = Starlette(routes=[*routes(settings), Mount("/sandbox", sandbox)])
         app.state.patchbay = patchbay

@@ -1,0 +1,90 @@
+"""Processes with a part of the work each, and the one server that an SQLite file has."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from api.vault.keys import generate_key_text
+from tests.acceptance.processes import Program, free_port, running, until
+
+# Several processes, one after another.
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+
+REFUSED = 78
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """What every process of an installation is given, but for the database."""
+    return {"PATCHBAY_DATA_FOLDER": str(tmp_path), "PATCHBAY_KEYS": generate_key_text()}
+
+
+@asynccontextmanager
+async def patchbay(*command: str, words: Path, environment: dict[str, str]) -> AsyncIterator[tuple[Program, str]]:
+    """One process, and its address."""
+    port = str(free_port())
+    public = {"PATCHBAY_PORT": port, "PATCHBAY_PUBLIC_URL": f"http://127.0.0.1:{port}"}
+    async with running(sys.executable, "-m", "api", *command, words=words, environment=environment | public) as program:
+        yield program, public["PATCHBAY_PUBLIC_URL"]
+
+
+async def logs(program: Program, message: str) -> dict[str, Any]:
+    """Wait until it logs this."""
+
+    async def look() -> dict[str, Any] | None:
+        lines = [json.loads(line) for line in program.log.splitlines() if line.startswith("{") and line.endswith("}")]
+        found = next((line for line in lines if line["message"] == message), None)
+        assert found or program.runs, program.log[-3000:]
+        return found
+
+    return await until(look, within=15)
+
+
+async def readiness(url: str) -> tuple[int, dict[str, Any]]:
+    async with httpx2.AsyncClient(trust_env=False) as client:
+        answer = await client.get(f"{url}/readyz")
+    return answer.status_code, answer.json()
+
+
+async def test_an_sqlite_file_has_one_server(environment: dict[str, str], sqlite_url: str, tmp_path: Path) -> None:
+    environment |= {"PATCHBAY_DATABASE_URL": sqlite_url}
+    async with patchbay("serve", words=tmp_path / "first", environment=environment) as (first, url):
+        await first.says("Stop")
+
+        async with patchbay("serve", words=tmp_path / "second", environment=environment) as (second, _):
+            assert await second.ended(within=15) == REFUSED
+
+        assert second.output == ""
+        assert f"is served already, by process {first.process_id} on " in second.log
+        assert (await readiness(url))[0] == 200
+
+        # Killed, it leaves nothing behind that would have to be removed.
+        await first.kill()
+        async with patchbay("refresh", words=tmp_path / "third", environment=environment) as (third, _):
+            assert "sqlite_version" in await logs(third, "database ready")
+            await logs(third, "refresh loop ready")
+
+
+async def test_a_server_and_a_process_that_refreshes_share_the_work(
+    environment: dict[str, str], postgresql_url: str, tmp_path: Path
+) -> None:
+    environment |= {"PATCHBAY_DATABASE_URL": postgresql_url}
+    async with (
+        patchbay("serve", "--no-refresh", words=tmp_path / "server", environment=environment) as (server, url),
+        patchbay("refresh", words=tmp_path / "refresher", environment=environment) as (refresher, _),
+    ):
+        await asyncio.gather(server.says("Stop"), logs(refresher, "refresh loop ready"))
+
+        assert await readiness(url) == (200, {"ready": True, "database": True, "key": True, "last_tick_age": None})
+        await refresher.stop()
+
+    assert await refresher.ended() == 0
+    assert [json.loads(line)["message"] for line in refresher.log.splitlines()][-2:] == ["refresh loop stops", "refresh loop stopped"]
+    assert refresher.output == ""
