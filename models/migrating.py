@@ -1,6 +1,11 @@
-"""Bring a database to the newest schema: one process at a time, and all of it or nothing."""
+"""Bring a database to the newest schema: one process at a time, and all of it or nothing.
+
+Migrations only add, so that the version before goes on working while the new one is rolled out, and starts again where it is rolled
+back: it knows nothing of what was added, and every column that was added is null or has a default in the database.
+"""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -11,6 +16,8 @@ from tortoise.transactions import in_transaction
 from models import sqlite_file
 from models.database_url import DatabaseUrl
 from models.engines.context import apps, connected
+
+logger = logging.getLogger(__name__)
 
 # Any number will do, as long as everybody who migrates takes the same.
 _ADVISORY_LOCK = 7_246_358_190_447
@@ -24,12 +31,14 @@ async def migrate(url: str) -> list[str]:
     """Apply every migration that is missing; their names.
 
     Raises CorruptDatabase, and whatever a migration raises, and then nothing has changed. An SQLite file that holds something is
-    copied first, to `<file>.before-<migration>`.
+    copied first, to `<file>.before-<migration>`. A database that a later version has migrated is used as it is.
     """
     target = DatabaseUrl.parse(url)
     async with _alone(target), connected(target, foreign_keys=False) as context:
         executor = MigrationExecutor(context.db(), apps(target.dialect))
         missing = [step.migration.name for step in await executor.plan()]
+        if later := _later(executor):
+            logger.warning("database was migrated by a later version", extra={"migrations": later})
         if missing and executor.loader.applied_migrations and target.dialect == "sqlite":
             copy = target.file.with_name(f"{target.file.name}.before-{missing[0]}")
             await asyncio.to_thread(sqlite_file.copy, target.file, copy)
@@ -45,6 +54,19 @@ async def pending_migrations(url: str) -> list[str]:
         sqlite_file.create(target.file)
     async with connected(target) as context:
         return [step.migration.name for step in await MigrationExecutor(context.db(), apps(target.dialect)).plan()]
+
+
+async def later_migrations(url: str) -> list[str]:
+    """The names of the migrations that this database has, and that this version does not know. Changes nothing."""
+    target = DatabaseUrl.parse(url)
+    async with connected(target) as context:
+        executor = MigrationExecutor(context.db(), apps(target.dialect))
+        await executor.plan()
+        return _later(executor)
+
+
+def _later(executor: MigrationExecutor) -> list[str]:
+    return sorted(migration.name for migration in executor.loader.applied_migrations - executor.loader.disk_migrations.keys())
 
 
 async def _apply(target: DatabaseUrl) -> None:
