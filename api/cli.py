@@ -18,6 +18,7 @@ import click
 import models
 from api.alone import alone
 from api.audit_commands import audit
+from api.backup_commands import backup, restore
 from api.clock import utc_now
 from api.connector_commands import connectors
 from api.errors import KeyTrouble, StartRefused
@@ -42,7 +43,9 @@ def main() -> None:
 
 
 main.add_command(audit)
+main.add_command(backup)
 main.add_command(connectors)
+main.add_command(restore)
 
 
 @main.command()

@@ -11,6 +11,7 @@ PatchbayError
 ├── ProviderFailure                 the provider said no, or nothing
 ├── Unauthenticated                 nobody is signed in
 ├── SignInRefused                   what was shown signs nobody in
+├── BackupRefused                   a backup that is not made, or not used
 ├── StreamLagged                    a subscriber that could not keep up
 └── StartRefused                    Patchbay does not start, and writes nothing
     ├── InvalidSettings
@@ -107,6 +108,10 @@ class Unauthenticated(PatchbayError):
 
 class SignInRefused(PatchbayError):
     """`message` says why, to whoever tried: never whether somebody else exists."""
+
+
+class BackupRefused(PatchbayError):
+    """Nothing was written."""
 
 
 class StreamLagged(PatchbayError):

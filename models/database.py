@@ -13,7 +13,7 @@ from models import sqlite_file
 from models.database_url import DatabaseUrl, Dialect, InvalidDatabaseUrl
 from models.engines.context import connected, current
 from models.engines.transaction import Outermost, Savepoint
-from models.migrating import MigrationBroke, migrate, pending_migrations
+from models.migrating import MigrationBroke, later_migrations, migrate, pending_migrations
 from models.rows import instance, rows
 from models.sqlite_file import CorruptDatabase
 
@@ -25,6 +25,7 @@ __all__ = [
     "MigrationBroke",
     "in_own_transaction",
     "instance",
+    "later_migrations",
     "migrate",
     "open_database",
     "pending_migrations",

@@ -1,9 +1,10 @@
 """The file of an SQLite database: readable by its owner alone, examined before use, copied before it changes."""
 
 import os
+import shutil
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 
 from models.file_lock import FileLock
@@ -18,6 +19,7 @@ class CorruptDatabase(Exception):
             f"Stop everything that uses it, keep it together with its -wal file, and put the latest good copy in its place."
         )
         self.file = file
+        self.finding = finding
 
 
 def create(file: Path) -> None:
@@ -40,14 +42,99 @@ def examine(file: Path) -> None:
         raise CorruptDatabase(file, findings[0])
 
 
+def examine_thoroughly(file: Path) -> None:
+    """Examine also what the indexes hold and what the rows point to. Raises CorruptDatabase. Changes nothing."""
+    examine(file)
+    with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as database:
+        findings = [row[0] for row in database.execute("PRAGMA integrity_check(1)")]
+        dangling = database.execute("PRAGMA foreign_key_check").fetchall()
+    if findings != ["ok"]:
+        raise CorruptDatabase(file, findings[0])
+    if dangling:
+        raise CorruptDatabase(file, f"{len(dangling)} rows point to rows that are not there")
+
+
+def has_log(file: Path) -> bool:
+    """Whether there is something in a write-ahead log beside the file, without which it is not the whole database."""
+    log = _with_ending(file, "-wal")
+    return log.exists() and log.stat().st_size > 0
+
+
 def copy(file: Path, to: Path) -> None:
-    """Copy a database that may be in use, whole as of one moment."""
+    """Copy a database that may be in use, whole as of one moment, in the place of an earlier copy. Raises CorruptDatabase."""
+    _copied(file, to).replace(to)
+    _sync(to.parent)
+
+
+def copy_anew(file: Path, to: Path) -> None:
+    """The same, where nothing is yet. Raises FileExistsError also where a file appears meanwhile, and leaves that alone."""
+    unfinished = _copied(file, to)
+    try:
+        os.link(unfinished, to)
+    finally:
+        unfinished.unlink()
+    _sync(to.parent)
+
+
+def put_in_place(file: Path, by: Path, *, aside: Path) -> None:
+    """Put a copy of another database where this one is, and keep this one, with its log, as `aside`. Nobody may serve it meanwhile."""
+    incoming = file.with_name(f"{file.name}.incoming")
+    incoming.unlink(missing_ok=True)
+    create(incoming)
+    shutil.copyfile(by, incoming)
+    _sync(incoming)
+    if file.exists():
+        _settle(file)
+        _keep(file, aside)
+    # First: the log of the former database must never be read into the other.
+    for ending in ("-wal", "-shm"):
+        _with_ending(file, ending).unlink(missing_ok=True)
+    incoming.replace(file)
+    _sync(file.parent)
+
+
+def _copied(file: Path, to: Path) -> Path:
+    """A copy on the disk beside where it shall be, examined, that needs no file beside itself."""
     unfinished = to.with_name(f"{to.name}.unfinished")
     unfinished.unlink(missing_ok=True)
     create(unfinished)
-    with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(unfinished)) as target:
-        source.backup(target)
-    unfinished.replace(to)
+    try:
+        with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(unfinished)) as target:
+            source.backup(target)
+            target.execute("PRAGMA journal_mode = DELETE")
+        examine(unfinished)
+        _sync(unfinished)
+    except BaseException as error:
+        unfinished.unlink()
+        if isinstance(error, CorruptDatabase):
+            raise CorruptDatabase(file, error.finding) from error
+        raise
+    return unfinished
+
+
+def _settle(file: Path) -> None:
+    """Bring what is in the log into the file, as far as it can be: the last connection that closes does so."""
+    with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(file)) as database:
+        database.execute("SELECT count(*) FROM sqlite_schema")
+
+
+def _keep(file: Path, aside: Path) -> None:
+    os.link(file, aside)
+    if (log := _with_ending(file, "-wal")).exists():
+        os.link(log, _with_ending(aside, "-wal"))
+
+
+def _with_ending(file: Path, ending: str) -> Path:
+    return file.with_name(f"{file.name}{ending}")
+
+
+def _sync(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @asynccontextmanager

@@ -1,0 +1,68 @@
+"""Every sealed value of the database, looked at as a backup is: does it open?"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from api.vault.vault import Place, Unreadable, Vault
+from models import Sealed
+from models.database import rows
+
+_AT_ONCE: Final = 500
+# No row has this id, and all have a higher one.
+_FIRST: Final = UUID(int=0)
+_NEXT: Final = "SELECT id, {folder} AS folder, {column} AS sealed FROM {table} WHERE {column} IS NOT NULL AND id > $1 ORDER BY id LIMIT $2"
+
+
+@dataclass(frozen=True, slots=True)
+class SealedColumn:
+    table: str
+    name: str
+    # In SQL, the folder that a value is sealed for.
+    folder: str = "folder_id"
+
+
+# All of them: a test compares them with the models.
+SEALED_COLUMNS: Final = (
+    SealedColumn("credential", "secrets", "(SELECT folder_id FROM connection WHERE connection.id = credential.connection_id)"),
+    SealedColumn("oauth_app", "client_secret"),
+    SealedColumn("oauth_app", "previous_secret"),
+    SealedColumn("authorization_flow", "secrets"),
+    SealedColumn("token_journal", "answer"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """How many sealed values there are, and where those are that do not open."""
+
+    values: int
+    unreadable: list[Place]
+
+
+async def open_all(vault: Vault) -> Opened:
+    """Open every sealed value at its place, and forget it."""
+    values, unreadable = 0, []
+    async for place, sealed in _all_values():
+        values += 1
+        try:
+            vault.open(sealed, place)
+        except Unreadable:
+            unreadable.append(place)
+    return Opened(values, unreadable)
+
+
+async def _all_values() -> AsyncIterator[tuple[Place, Sealed]]:
+    for column in SEALED_COLUMNS:
+        statement = _NEXT.format(table=column.table, column=column.name, folder=column.folder)
+        after = _FIRST
+        while found := await rows(statement, [after, _AT_ONCE], id=UUID, folder=UUID):
+            for row in found:
+                yield Place(column.table, column.name, row["id"], row["folder"]), _sealed(row["sealed"])
+            after = found[-1]["id"]
+
+
+def _sealed(value: object) -> Sealed:
+    # In a damaged SQLite file a value may be of any type.
+    return Sealed(value) if isinstance(value, bytes) else Sealed(b"")
