@@ -29,7 +29,7 @@ from api.refusing import refusing
 from api.serving import listening, serve_until_stopped
 from api.settings import Settings
 from api.vault.keys import create_key_file, generate_key_text
-from models import fold
+from models import fold, sqlite_file
 from models.database import DatabaseUrl, migrate, pending_migrations
 
 logger = logging.getLogger(__name__)
@@ -154,6 +154,8 @@ def _made_ready(settings: Settings) -> Iterator[None]:
     _prepare(settings)
     where = DatabaseUrl.parse(settings.database_url.reveal())
     with alone(where):
+        if where.dialect == "sqlite" and where.file.exists():
+            sqlite_file.examine_thoroughly(where.file)
         asyncio.run(_migrate(settings))
         # What is refused is told here, in a sentence; the server would tell it as a crash.
         asyncio.run(_open_once(settings))

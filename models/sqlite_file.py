@@ -3,8 +3,8 @@
 import os
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 
 from models.file_lock import FileLock
@@ -30,28 +30,47 @@ def create(file: Path) -> None:
 
 def examine(file: Path) -> None:
     """Raises CorruptDatabase. Reads the whole file, and changes nothing."""
+    _examine(file, "quick_check")
+
+
+def examine_thoroughly(file: Path) -> None:
+    """Compare also the indexes with the rows, and look for what rows point to, in about 7 ms a megabyte. Raises CorruptDatabase.
+
+    SQLite keeps no checksums: a byte that was changed inside a value is found only where the value is indexed, checked, or points to
+    a row. One inside a sealed value is found when that is opened.
+    """
+    _examine(file, "integrity_check")
     try:
-        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as database:
-            findings = [row[0] for row in database.execute("PRAGMA quick_check(1)")]
+        with _only_read(file) as database:
+            dangling = database.execute("PRAGMA foreign_key_check").fetchall()
+    except sqlite3.DatabaseError as error:
+        raise CorruptDatabase(file, str(error)) from error
+    if dangling:
+        raise CorruptDatabase(file, f"{len(dangling)} rows point to rows that are not there")
+
+
+def _examine(file: Path, check: str) -> None:
+    try:
+        with _only_read(file) as database:
+            findings = [row[0] for row in database.execute(f"PRAGMA {check}(1)")]
     except sqlite3.OperationalError:
         # It is locked, or may not be read: that tells nothing about its content.
         raise
     except sqlite3.DatabaseError as error:
         raise CorruptDatabase(file, str(error)) from error
+    except UnicodeDecodeError as error:
+        # Python cannot read SQLite's own words about a schema that is damaged.
+        raise CorruptDatabase(file, "malformed database schema") from error
     if findings != ["ok"]:
         raise CorruptDatabase(file, findings[0])
 
 
-def examine_thoroughly(file: Path) -> None:
-    """Examine also what the indexes hold and what the rows point to. Raises CorruptDatabase. Changes nothing."""
-    examine(file)
+@contextmanager
+def _only_read(file: Path) -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as database:
-        findings = [row[0] for row in database.execute("PRAGMA integrity_check(1)")]
-        dangling = database.execute("PRAGMA foreign_key_check").fetchall()
-    if findings != ["ok"]:
-        raise CorruptDatabase(file, findings[0])
-    if dangling:
-        raise CorruptDatabase(file, f"{len(dangling)} rows point to rows that are not there")
+        # What is found in a damaged file may repeat what stands there, and that may be anything.
+        database.text_factory = lambda text: text.decode(errors="replace")
+        yield database
 
 
 def has_log(file: Path) -> bool:

@@ -1,15 +1,19 @@
 import asyncio
 import contextvars
 import random
+import sqlite3
 import stat
 import threading
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import models
 from models.database import CorruptDatabase, Database, DatabaseUrl, InvalidDatabaseUrl, migrate, open_database, rows
+from models.sqlite_file import examine, examine_thoroughly
 
 pytestmark = pytest.mark.anyio
 
@@ -79,6 +83,58 @@ async def test_a_truncated_file_is_refused(sqlite_url: str) -> None:
     with pytest.raises(CorruptDatabase):
         async with open_database(sqlite_url):
             pytest.fail("it was opened")
+
+
+async def test_of_two_hundred_damaged_sectors_none_is_overlooked(sqlite_url: str) -> None:
+    """512 bytes changed, anywhere: either a server refuses to start, or nothing that it reads has changed."""
+    file = DatabaseUrl.parse(sqlite_url).file
+    async with open_database(sqlite_url):
+        await models.User.bulk_create([models.User(name=f"user {number}", created_at=NOW) for number in range(100)])
+    good, before = file.read_bytes(), everything(file)
+    chance = random.Random(7)
+    refused = 0
+
+    for _ in range(200):
+        damaged, start = bytearray(good), chance.randrange(len(good) // 512) * 512
+        damaged[start : start + 512] = chance.randbytes(512)
+        file.write_bytes(damaged)
+        try:
+            examine_thoroughly(file)
+        except CorruptDatabase:
+            refused += 1
+        else:
+            assert everything(file) == before, start
+
+    assert refused > 30
+
+
+def test_a_schema_whose_words_cannot_be_read_is_damage(sqlite_url: str) -> None:
+    """Python fails upon what SQLite says of it."""
+    file = DatabaseUrl.parse(sqlite_url).file
+    file.write_bytes(file.read_bytes().replace(b"CREATE TABLE", b"CREATE \x94\xc4\xa4\xd8E"))
+
+    with pytest.raises(CorruptDatabase, match="malformed database schema"):
+        examine_thoroughly(file)
+
+
+def test_an_index_that_differs_from_its_rows_is_damage(sqlite_url: str) -> None:
+    file = DatabaseUrl.parse(sqlite_url).file
+    with closing(sqlite3.connect(file, isolation_level=None)) as database:
+        database.execute("INSERT INTO key_check (kek_id, check_value) VALUES ('a-master-key', 'value')")
+    content = file.read_bytes()
+    assert content.count(b"a-master-key") == 2
+
+    file.write_bytes(content.replace(b"a-master-key", b"b-master-key", 1))
+
+    examine(file)
+    with pytest.raises(CorruptDatabase):
+        examine_thoroughly(file)
+
+
+def everything(file: Path) -> list[list[Any]]:
+    with closing(sqlite3.connect(file)) as database:
+        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")]
+        return [database.execute(f'SELECT * FROM "{table}" ORDER BY 1').fetchall() for table in tables]
 
 
 def database_threads() -> set[int | None]:
