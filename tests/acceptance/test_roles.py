@@ -5,19 +5,25 @@ import json
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
+import models
 from api.vault.keys import generate_key_text
 from tests.acceptance.processes import Program, free_port, running, until
+from tests.clock import HeldClock
+from tests.connections.trouble import Endpoint
+from tests.installation import installed
 
 # Several processes, one after another.
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
 
 REFUSED = 78
+DRAIN_SECONDS = 30
 
 
 @pytest.fixture
@@ -88,3 +94,33 @@ async def test_a_server_and_a_process_that_refreshes_share_the_work(
     assert await refresher.ended() == 0
     assert [json.loads(line)["message"] for line in refresher.log.splitlines()][-2:] == ["refresh loop stops", "refresh loop stopped"]
     assert refresher.output == ""
+
+
+async def test_a_renewal_under_way_when_it_is_asked_to_stop_is_saved(
+    environment: dict[str, str], database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = HeldClock(datetime.now(UTC))
+    async with installed(database_url, tmp_path, clock, PATCHBAY_KEYS=environment["PATCHBAY_KEYS"]) as here:
+        connection = await here.connect_by_consent()
+        await models.Connection.filter(id=connection.id).update(due_at=clock() - timedelta(minutes=1))
+        endpoint = Endpoint(here.sandbox.issue)
+        monkeypatch.setattr(here.sandbox, "issue", endpoint)
+        settings = environment | {
+            "PATCHBAY_DATABASE_URL": database_url,
+            "PATCHBAY_PUBLIC_URL": here.patchbay.settings.public_url,
+            "PATCHBAY_SANDBOX": "on",
+        }
+        command = (sys.executable, "-m", "api", "refresh")
+        with endpoint.holding() as hold:
+            async with running(*command, words=tmp_path / "refresher", environment=settings) as refresher:
+                await until(hold.is_reached, within=20)
+
+                stop = asyncio.create_task(refresher.stop(within=DRAIN_SECONDS))
+                await logs(refresher, "refresh loop stops")
+                hold.release()
+                await stop
+
+        assert await refresher.ended() == 0
+        assert endpoint.asked == 1
+        assert (await models.Credential.get(connection_id=connection.id)).generation == 2
+        assert await models.TokenJournal.all().count() == 0

@@ -62,6 +62,9 @@ class Hold:
         async with asyncio.timeout(_SECONDS):
             await self._reached.wait()
 
+    async def is_reached(self) -> bool:
+        return self._reached.is_set()
+
     def release(self) -> None:
         self._released.set()
 

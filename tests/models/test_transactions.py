@@ -292,3 +292,21 @@ async def test_three_processes_that_read_then_write_an_sqlite_file_never_fail(sq
         assert [error.decode() for _, error in ends] == ["", "", ""]
         assert [process.returncode for process in processes] == [0, 0, 0]
         assert await names() == ["300"]
+
+
+async def test_a_full_disk_is_told_and_undone_and_reads_go_on_until_there_is_room_again(sqlite_url: str) -> None:
+    """SQLite is given no more pages, and then says what it says of a disk."""
+    async with open_database(sqlite_url) as database:
+        pages = (await rows("PRAGMA page_count"))[0]["page_count"]
+        await rows(f"PRAGMA max_page_count = {pages}")
+
+        with pytest.raises(OperationalError, match="database or disk is full"):
+            async with transaction():
+                for number in range(10_000):
+                    await add(f"user {number}")
+        assert await names() == []
+        await nothing_held(database)
+
+        await rows(f"PRAGMA max_page_count = {pages + 100}")
+        await add("Ada")
+        assert await names() == ["Ada"]
