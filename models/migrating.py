@@ -16,11 +16,21 @@ from tortoise.transactions import in_transaction
 from models import sqlite_file
 from models.database_url import DatabaseUrl
 from models.engines.context import apps, connected
+from models.rows import rows
 
 logger = logging.getLogger(__name__)
 
 # Any number will do, as long as everybody who migrates takes the same.
 _ADVISORY_LOCK = 7_246_358_190_447
+
+
+# Events are ordered by the transaction that wrote them, and none is from a transaction that is yet to come, unless the database was
+# restored on a server that has counted less far. Then all of them were written before any that follows.
+_ADOPT_EVENTS = """
+UPDATE connection_event SET xid = '1'
+WHERE EXISTS (SELECT 1 FROM connection_event WHERE xid >= pg_snapshot_xmax(pg_current_snapshot()))
+RETURNING id
+"""
 
 
 class MigrationBroke(Exception):
@@ -31,7 +41,8 @@ async def migrate(url: str) -> list[str]:
     """Apply every migration that is missing; their names.
 
     Raises CorruptDatabase, and whatever a migration raises, and then nothing has changed. An SQLite file that holds something is
-    copied first, to `<file>.before-<migration>`. A database that a later version has migrated is used as it is.
+    copied first, to `<file>.before-<migration>`. A database that a later version has migrated is used as it is. The events of a
+    PostgreSQL database that was restored on another server are put in order before those that follow.
     """
     target = DatabaseUrl.parse(url)
     async with _alone(target), connected(target, foreign_keys=False) as context:
@@ -44,6 +55,8 @@ async def migrate(url: str) -> list[str]:
             await asyncio.to_thread(sqlite_file.copy, target.file, copy)
         if missing:
             await _apply(target)
+        if target.dialect == "postgresql" and (adopted := await rows(_ADOPT_EVENTS)):
+            logger.warning("events of another database server were put in order", extra={"events": len(adopted)})
         return missing
 
 
