@@ -20,7 +20,7 @@ from tests.connections.trouble import Endpoint
 from tests.installation import installed
 
 # Several processes, one after another.
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 
 REFUSED = 78
 DRAIN_SECONDS = 30
@@ -28,8 +28,8 @@ DRAIN_SECONDS = 30
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """What every process of an installation is given, but for the database."""
-    return {"PATCHBAY_DATA_FOLDER": str(tmp_path), "PATCHBAY_KEYS": generate_key_text()}
+    """What every process of an installation is given, but for the database and a folder of its own."""
+    return {"PATCHBAY_DATA_FOLDER": str(tmp_path / "data"), "PATCHBAY_KEYS": generate_key_text()}
 
 
 @asynccontextmanager
@@ -50,7 +50,7 @@ async def logs(program: Program, message: str) -> dict[str, Any]:
         assert found or program.runs, program.log[-3000:]
         return found
 
-    return await until(look, within=15)
+    return await until(look, within=40)
 
 
 async def readiness(url: str) -> tuple[int, dict[str, Any]]:
@@ -62,10 +62,10 @@ async def readiness(url: str) -> tuple[int, dict[str, Any]]:
 async def test_an_sqlite_file_has_one_server(environment: dict[str, str], sqlite_url: str, tmp_path: Path) -> None:
     environment |= {"PATCHBAY_DATABASE_URL": sqlite_url}
     async with patchbay("serve", words=tmp_path / "first", environment=environment) as (first, url):
-        await first.says("Stop")
+        await first.says("Stop", within=40)
 
         async with patchbay("serve", words=tmp_path / "second", environment=environment) as (second, _):
-            assert await second.ended(within=15) == REFUSED
+            assert await second.ended(within=40) == REFUSED
 
         assert second.output == ""
         assert f"is served already, by process {first.process_id} on " in second.log
@@ -84,9 +84,13 @@ async def test_a_server_and_a_process_that_refreshes_share_the_work(
     environment |= {"PATCHBAY_DATABASE_URL": postgresql_url}
     async with (
         patchbay("serve", "--no-refresh", words=tmp_path / "server", environment=environment) as (server, url),
-        patchbay("refresh", words=tmp_path / "refresher", environment=environment) as (refresher, _),
+        patchbay(
+            "refresh",
+            words=tmp_path / "refresher",
+            environment=environment | {"PATCHBAY_DATA_FOLDER": str(tmp_path / "refresher-data")},
+        ) as (refresher, _),
     ):
-        await asyncio.gather(server.says("Stop"), logs(refresher, "refresh loop ready"))
+        await asyncio.gather(server.says("Stop", within=40), logs(refresher, "refresh loop ready"))
 
         assert await readiness(url) == (200, {"ready": True, "database": True, "key": True, "last_tick_age": None})
         await refresher.stop()
@@ -113,7 +117,7 @@ async def test_a_renewal_under_way_when_it_is_asked_to_stop_is_saved(
         command = (sys.executable, "-m", "api", "refresh")
         with endpoint.holding() as hold:
             async with running(*command, words=tmp_path / "refresher", environment=settings) as refresher:
-                await until(hold.is_reached, within=20)
+                await until(hold.is_reached, within=40)
 
                 stop = asyncio.create_task(refresher.stop(within=DRAIN_SECONDS))
                 await logs(refresher, "refresh loop stops")
