@@ -9,6 +9,9 @@ from pathlib import Path
 
 from models.file_lock import FileLock
 
+# More events than there will be between a backup and its restore.
+_FAR = 1_000_000_000
+
 
 class CorruptDatabase(Exception):
     """The file of the database is damaged. It is left as it is."""
@@ -101,6 +104,7 @@ def put_in_place(file: Path, by: Path, *, aside: Path) -> None:
     incoming.unlink(missing_ok=True)
     create(incoming)
     shutil.copyfile(by, incoming)
+    _count_on(incoming)
     _sync(incoming)
     if file.exists():
         _settle(file)
@@ -129,6 +133,12 @@ def _copied(file: Path, to: Path) -> Path:
             raise CorruptDatabase(file, error.finding) from error
         raise
     return unfinished
+
+
+def _count_on(file: Path) -> None:
+    """Let no event get a number that one after the backup had: who goes on from such a one is given all that follows."""
+    with closing(sqlite3.connect(file, isolation_level=None)) as database:
+        database.execute("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'connection_event'", [_FAR])
 
 
 def _settle(file: Path) -> None:

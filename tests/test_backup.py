@@ -252,6 +252,28 @@ def test_a_database_that_is_there_is_replaced_only_when_asked_and_then_kept(back
     assert counted(backed_up.database, "user_account WHERE name = 'later'") == 0
 
 
+def test_an_event_after_a_restore_comes_after_those_that_were_undone(backed_up: Place) -> None:
+    append = "INSERT INTO connection_event SELECT NULL, {columns} FROM connection_event LIMIT 1"
+    with closing(sqlite3.connect(backed_up.database)) as database:
+        names = [row[1] for row in database.execute("PRAGMA table_info(connection_event)")][1:]
+    append = append.format(columns=", ".join(names))
+    for _ in range(5):
+        changed(backed_up.database, append)
+    undone = newest_event(backed_up.database)
+
+    assert backed_up.patchbay("restore", "--replace", backed_up.file).exit_code == 0
+
+    assert newest_event(backed_up.database) < undone
+    changed(backed_up.database, append)
+    assert newest_event(backed_up.database) > undone
+
+
+def newest_event(file: Path) -> int:
+    with closing(sqlite3.connect(file)) as database:
+        newest: int = database.execute("SELECT max(id) FROM connection_event").fetchone()[0]
+        return newest
+
+
 def test_what_is_in_the_log_of_the_former_database_is_kept_with_it(backed_up: Place) -> None:
     """Killed, a server leaves its log beside the database."""
     with closing(sqlite3.connect(backed_up.database)) as server:

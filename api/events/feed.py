@@ -18,7 +18,7 @@ from tortoise.functions import Count
 import models
 from api.access import Access, Actor
 from api.clock import Clock
-from api.errors import StreamLagged
+from api.errors import InvalidInput, StreamLagged
 from api.events.log import CHANNEL
 from api.events.wakeup import Wakeup, wait
 from models.database import Database, instance, rows
@@ -164,11 +164,15 @@ class EventFeed:
         """Every event that the actor may see when it is delivered: in order, none missed, none twice.
 
         Without `after` the stream begins now. It ends once the actor is deactivated, or their API token is no longer good.
-        Raises StreamLagged for who left more than a hundred events waiting for ten seconds.
+        Raises StreamLagged for who left more than a hundred events waiting for ten seconds, and InvalidInput for an `after` that only
+        another database server can have given: what followed there is not here, and what follows here would seem to be before it.
         """
         # Join before reading what was: nothing that is committed meanwhile falls between.
         with self._joined(actor) as subscriber:
-            last = await self._now() if after is None else after
+            now = await self._now()
+            if after is not None and after.transaction > now.transaction:
+                raise InvalidInput({"after": "is from before the database was restored: begin without it, and read the connections again"})
+            last = now if after is None else after
             while True:
                 while batch := await self._after(last):
                     for placed in batch:

@@ -11,7 +11,7 @@ import pytest
 
 import models
 from api.access import Actor
-from api.errors import StreamLagged
+from api.errors import InvalidInput, StreamLagged
 from api.events.feed import EventPosition, EventSelection, PlacedEvent
 from models import ConnectionEventType, ConnectionStatus, FolderKind, Permission, fold
 from models.database import transaction
@@ -128,6 +128,16 @@ async def test_a_cursor_goes_on_where_the_stream_was_left(here: Installation) ->
 
     async with watching(here, after=first) as watcher:
         assert await watcher.names(2) == ["b", "c"]
+
+
+async def test_a_cursor_of_another_database_server_is_refused(here: Installation) -> None:
+    """As after a restore: on a server that has counted less far, new events would seem to be old ones."""
+    await commit(here, here.workspace, "first")
+
+    with pytest.raises(InvalidInput) as refused:
+        await anext(here.patchbay.feed.watch(here.ada, ALL, after=EventPosition(2**62, 1)))
+
+    assert refused.value.fields["after"].startswith("is from before the database was restored")
 
 
 async def test_what_was_rolled_back_never_happened(here: Installation) -> None:
