@@ -57,7 +57,9 @@ from api.organization.rulings import Rulings
 from api.organization.suspensions import Suspensions
 from api.outbound.egress import EgressGuard
 from api.outbound.http import OutboundClient
+from api.replicas import Replicas
 from api.settings import Settings
+from api.vault.following import RingFollower
 from api.vault.keys import MasterKeys
 from api.vault.opening import open_vault
 from api.vault.vault import Vault
@@ -95,6 +97,7 @@ class Patchbay:
     feed: EventFeed
     refresher: Refresher
     refresh_loop: RefreshLoop
+    replicas: Replicas
 
 
 @asynccontextmanager
@@ -127,6 +130,9 @@ async def open_patchbay(
         http = await stack.enter_async_context(client)
         carrier = await stack.enter_async_context(_courier(settings, vault)) if courier else None
         patchbay = _assemble(settings, clock, chance or random.Random(), database, vault, catalog, http, carrier)
+        if serves or refreshes:
+            patchbay.replicas.refreshes = refreshes
+            await stack.enter_async_context(patchbay.replicas.running())
         if serves:
             await stack.enter_async_context(patchbay.feed.running())
         if serves or refreshes:
@@ -165,6 +171,7 @@ def _assemble(
     wishes = Wishes(access=access, catalog=catalog, vault=vault, apps=apps, installed=installed, rulings=rulings, addresses=addresses)
     keeper = Keeper(vault=vault, log=log, apps=apps, clock=clock, chance=chance)
     journal = Journal(vault, http, courier, clock)
+    holder = f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(4)}"
     refresher = Refresher(
         catalog=catalog,
         vault=vault,
@@ -176,7 +183,7 @@ def _assemble(
         outcomes=Outcomes(vault=vault, log=log, journal=journal, clock=clock, chance=chance),
         pacing=Pacing(clock),
         clock=clock,
-        holder=f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(4)}",
+        holder=holder,
     )
     return Patchbay(
         settings=settings,
@@ -241,6 +248,7 @@ def _assemble(
             concurrency=settings.refresh_concurrency,
             clock=clock,
         ),
+        replicas=Replicas(vault, RingFollower(vault, lambda: master_keys(settings)), clock, id=holder),
     )
 
 

@@ -7,7 +7,7 @@ who waits for it can cut it off between the provider's answer and the save.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -31,7 +31,7 @@ from api.courier.wire import Errand
 from api.errors import Conflict, NotFound, ProviderFailure
 from api.oauth.tokens import ClientCredentials
 from api.organization.apps import OAuthApps
-from api.vault.vault import Unreadable, Vault
+from api.vault.vault import KeyUnavailable, Unreadable, Vault
 from models import ConnectionStatus, StatusReasonCode
 from models.leases import Lease, Term, claim, claim_due, end_lease, postpone, release, take_over
 
@@ -100,6 +100,9 @@ class Refresher:
 
     async def start_due(self, *, limit: int) -> int:
         """Begin to look after what is due, at most so many; how many were begun."""
+        if not self._vault.can_seal:
+            # What was asked for could not be kept. Others may have the key.
+            return 0
         leases = await claim_due(self._term(), limit=limit)
         for lease in leases:
             self._start(lease.connection_id, self._look_after(lease))
@@ -134,7 +137,7 @@ class Refresher:
             if subject is None or subject.provider.option.grant is None:
                 return None
             client = self._client(subject, await self._app(subject))
-        except (Unreadable, NotFound):
+        except (Unreadable, KeyUnavailable, NotFound):
             return None
         return partial(self._end_grant, subject, client, subject.secrets)
 
@@ -142,7 +145,7 @@ class Refresher:
         """Save what providers answered and a process that died did not save; how much that was."""
         before = self._clock() - LEASE
         await self._journal.forget_void(before)
-        return sum([await self._recover(row) for row in await self._journal.answered(before)])
+        return sum([await self._recover_if_open(row) for row in await self._journal.answered(before)])
 
     async def take_up(self) -> None:
         """Begin to go on with what is in nobody's hands: save the answers that the courier keeps, let the rest be tried once more."""
@@ -194,7 +197,9 @@ class Refresher:
         """One connection that is due. Raises nothing: one that cannot be looked after must not stop the others."""
         try:
             async with asyncio.timeout(_ATTEMPT_SECONDS):
-                await self._look_after_leased(lease)
+                # The vault counts it. The connection is due again a minute after it was claimed; others may have the key.
+                with suppress(KeyUnavailable), self._vault.sealing():
+                    await self._look_after_leased(lease)
             await release(lease)
         except NotYet as early:
             await postpone(lease, early.until)
@@ -227,6 +232,9 @@ class Refresher:
                     await self._hear_kept(subject, lease)
                 # What it replaced is not the connection's any more: it was saved, or somebody has connected anew.
                 self._journal.settle(sequence for errand, sequence in answers if errand.consumed != wanted)
+            await release(lease)
+        # The vault counts it.
+        except KeyUnavailable:
             await release(lease)
         # It stays with the courier, and is looked at again at the next tick.
         except Exception:
@@ -281,9 +289,10 @@ class Refresher:
         blocked = self._telling_what_blocks(lease.connection_id, actor_id=actor_id, enabling=enabling)
         try:
             async with asyncio.timeout(_ATTEMPT_SECONDS), blocked:
-                await self._recover_left_behind(lease.connection_id)
-                subject = await self._get_subject(lease.connection_id)
-                return await self._verify_subject(subject, lease, actor_id, enabling=enabling)
+                with self._vault.sealing():
+                    await self._recover_left_behind(lease.connection_id)
+                    subject = await self._get_subject(lease.connection_id)
+                    return await self._verify_subject(subject, lease, actor_id, enabling=enabling)
         except TimeoutError:
             raise Conflict("The provider takes too long to answer.", "Try again in a few minutes.") from None
         except (NotYet, CourierAway, NotCarried) as error:
@@ -436,6 +445,12 @@ class Refresher:
     async def _recover_left_behind(self, connection_id: UUID) -> bool:
         """Save what an earlier exchange brought and its process, whose lease is over, did not save: its token is used up already."""
         return any([await self._recover(row) for row in await self._journal.left_behind(connection_id)])
+
+    async def _recover_if_open(self, row: models.TokenJournal) -> bool:
+        try:
+            return await self._recover(row)
+        except KeyUnavailable:
+            return False
 
     async def _recover(self, row: models.TokenJournal) -> bool:
         intent = Intent(row, repeats=False)

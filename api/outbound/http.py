@@ -16,7 +16,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import SimpleNamespace, TracebackType
 from typing import Any, Protocol, Self
@@ -27,6 +26,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from api.outbound.egress import Destination, EgressGuard, EgressRefused, ForbiddenAddress, OutboundError, origin_of
+from api.version import version
 
 __all__ = [
     "Answer",
@@ -172,7 +172,7 @@ class OutboundClient:
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": f"Patchbay/{_version()}", "Accept-Encoding": "identity"},
+            headers={"User-Agent": f"Patchbay/{version()}", "Accept-Encoding": "identity"},
             skip_auto_headers=("Content-Type",),
             # The one deadline is that of `send`, over everything.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None, sock_read=None),
@@ -316,10 +316,3 @@ def tls_context(ca_file: Path | None, *, alpn: str | None = "http/1.1") -> ssl.S
     if ca_file is not None:
         context.load_verify_locations(ca_file)
     return context
-
-
-def _version() -> str:
-    try:
-        return version("patchbay")
-    except PackageNotFoundError:
-        return "dev"

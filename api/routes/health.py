@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Route
 
 from api.patchbay import Patchbay
 from api.routes.browser import patchbay_of
-from api.vault.vault import Place, Unreadable
+from api.vault.vault import KeyUnavailable, Place, Unreadable
 from models.database import rows
 
 logger = logging.getLogger(__name__)
@@ -33,9 +33,11 @@ async def _livez(_: Request) -> Response:
 async def _readyz(request: Request) -> Response:
     patchbay = patchbay_of(request)
     database, key, tick_age = await _database_answers(), _key_works(patchbay), _tick_age(patchbay)
-    ready = database and key and (tick_age is None or tick_age < _OLDEST_TICK)
+    locked = sorted(patchbay.vault.ring.locked)
+    ready = database and key and not locked and (tick_age is None or tick_age < _OLDEST_TICK)
     seconds = None if tick_age is None else round(tick_age.total_seconds(), 1)
-    return _answer({"ready": ready, "database": database, "key": key, "last_tick_age": seconds}, 200 if ready else 503)
+    told = {"ready": ready, "database": database, "key": key, "keys_unavailable": locked, "skipped": patchbay.vault.skipped}
+    return _answer(told | {"last_tick_age": seconds}, 200 if ready else 503)
 
 
 async def _database_answers() -> bool:
@@ -53,7 +55,7 @@ def _key_works(patchbay: Patchbay) -> bool:
     """Whether what is sealed now opens again."""
     try:
         return patchbay.vault.open(patchbay.vault.seal(b"canary", _CANARY), _CANARY) == b"canary"
-    except Unreadable:
+    except (Unreadable, KeyUnavailable):
         return False
 
 

@@ -92,7 +92,7 @@ def _check_master_keys(ring: _Ring, master_keys: MasterKeys) -> None:
 
 async def _unlock(ring: _Ring, master_keys: MasterKeys) -> Vault:
     """Raises KeyTrouble unless every master key is there and every key unwraps, proves itself, and has its part."""
-    plain = {row.id: await _unwrap(row, master_keys) for row in ring.keys}
+    plain = {row.id: await unwrap(row, master_keys) for row in ring.keys}
     data_keys = [row for row in ring.keys if row.purpose is CryptoKeyPurpose.DATA]
     active = [row for row in data_keys if row.state is CryptoKeyState.ACTIVE]
     derivation_keys = [row for row in ring.keys if row.purpose is CryptoKeyPurpose.DERIVATION]
@@ -103,7 +103,8 @@ async def _unlock(ring: _Ring, master_keys: MasterKeys) -> Vault:
     return Vault({row.id: plain[row.id] for row in data_keys}, active=active[0].id, derivation_key=plain[derivation_keys[0].id])
 
 
-async def _unwrap(row: models.CryptoKey, master_keys: MasterKeys) -> bytes:
+async def unwrap(row: models.CryptoKey, master_keys: MasterKeys) -> bytes:
+    """The key of a row. Raises KeyTrouble where its master key is not there, or does not open it, or it is not the key that it was."""
     key = await master_keys.get(row.kek_id).unwrap(row.wrapped, _wrapping_context(row))
     try:
         proven = len(key) == KEY_BYTES and _canary_vault(row.id, key).open(Sealed(row.canary), _canary_place(row.id)) == _CANARY
@@ -124,8 +125,8 @@ async def _remember_new_master_keys(ring: _Ring, master_keys: MasterKeys) -> Non
 
 async def _create_ring(master_keys: MasterKeys, now: datetime) -> None:
     primary = master_keys.primary
-    data_key = await _new_key(1, CryptoKeyPurpose.DATA, primary, now)
-    derivation_key = await _new_key(2, CryptoKeyPurpose.DERIVATION, primary, now)
+    data_key = await new_key(1, CryptoKeyPurpose.DATA, primary, now)
+    derivation_key = await new_key(2, CryptoKeyPurpose.DERIVATION, primary, now)
     # Ids are fixed here, not counted: of two first starts at once the second breaks the primary key, and writes nothing.
     await _insert([data_key, derivation_key, *map(_check, master_keys)])
     logger.info("key ring created", extra={"master_key": primary.id, "active": data_key.id})
@@ -137,7 +138,7 @@ async def _insert(rows: Sequence[models.CryptoKey | models.KeyCheck]) -> None:
             await row.save(force_create=True)
 
 
-async def _new_key(key_id: int, purpose: CryptoKeyPurpose, master_key: Wrapper, now: datetime) -> models.CryptoKey:
+async def new_key(key_id: int, purpose: CryptoKeyPurpose, master_key: Wrapper, now: datetime) -> models.CryptoKey:
     row = models.CryptoKey(id=key_id, purpose=purpose, kek_id=master_key.id, state=CryptoKeyState.ACTIVE, created_at=now)
     key = os.urandom(KEY_BYTES)
     row.wrapped = await master_key.wrap(key, _wrapping_context(row))

@@ -9,9 +9,10 @@ as it did then. Whoever has the master key and the database; whoever runs code i
 cannot wipe it. A lost master key: what it protects is gone, by design.
 
 The keys, from the outside in. Master keys (`keys.py`) are the operator's and never in the database; they wrap the rows of
-`crypto_key`. Data keys seal; new ones can take over while old ones still open. One derivation key is the root of fingerprints
-and signatures: it seals nothing, so it stays the same when data keys are rotated, and when a master key is rotated it is only
-wrapped anew. Fingerprints compare across years; had they hung upon a data key, each rotation would have made every one stale.
+`crypto_key`. Data keys seal; new ones can take over while old ones still open (`rotation.py`), and a running process learns of them
+(`following.py`). One derivation key is the root of fingerprints and signatures: it seals nothing, so it stays the same when data keys
+are rotated, and when a master key is rotated it is only wrapped anew. Fingerprints compare across years; had they hung upon a data
+key, each rotation would have made every one stale.
 
 A sealed value, in bytes:
 
@@ -22,9 +23,12 @@ Its associated data are label, header (the first 6 bytes), table, column, row an
 
 import hmac
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final, Never
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Final, Never, Self
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
@@ -32,7 +36,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from tortoise.expressions import F
 
 import models
-from api.errors import PatchbayError
+from api.errors import Conflict, PatchbayError
 from api.secret import Secret
 from api.vault.bound import LABEL, bound, subkey
 from models import Sealed
@@ -68,39 +72,123 @@ class Unreadable(PatchbayError):
         self.reason = reason
 
 
+class KeyUnavailable(Conflict):
+    """A data key that this process cannot open now. Nothing is wrong with what it sealed: another process may open it."""
+
+    def __init__(self, key_id: int) -> None:
+        super().__init__(
+            f"This server does not have the data key {key_id} now, so it can neither open nor replace what is sealed with it.",
+            "Try again in a minute. If it stays so, the operator gives this server every master key that `patchbay keys status` names.",
+        )
+        self.key_id = key_id
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """The data keys as they were last read."""
+
+    # Those that open here.
+    ciphers: Mapping[int, AESGCM] = field(repr=False)
+    # The one that seals, whether or not it opens here.
+    active: int
+    # Those that cannot be unwrapped here.
+    locked: frozenset[int] = frozenset()
+    # Named by sealed values, and not in the database.
+    absent: frozenset[int] = frozenset()
+
+    @classmethod
+    def of(cls, data_keys: Mapping[int, bytes], *, active: int) -> Self:
+        return cls({key_id: AESGCM(key) for key_id, key in data_keys.items()}, active)
+
+    @property
+    def key_ids(self) -> list[int]:
+        """The keys that open here; first the one that seals, if it is among them."""
+        return sorted(self.ciphers, key=lambda key_id: (key_id != self.active, key_id))
+
+    def sealing_cipher(self) -> AESGCM:
+        """Raises KeyUnavailable: an older key is never sealed with in the place of one that is not here."""
+        try:
+            return self.ciphers[self.active]
+        except KeyError:
+            raise KeyUnavailable(self.active) from None
+
+
 class Vault:
     """Seals, opens, fingerprints and signs. Made by `open_vault`, which checks every key first."""
 
     def __init__(self, data_keys: Mapping[int, bytes], *, active: int, derivation_key: bytes) -> None:
-        self._ciphers = {key_id: AESGCM(key) for key_id, key in data_keys.items()}
-        self._active = active
-        self._header = bytes([_MAGIC, _AES_256_GCM]) + active.to_bytes(4, "big")
+        self._ring = Ring.of(data_keys, active=active)
         self._derivation_key = derivation_key
         self._fingerprint_key = subkey(derivation_key, "fingerprint")
         self._signing_keys: dict[str, bytes] = {}
-        self._sealed_since_recorded = 0
+        self._sealed_since_recorded: Counter[int] = Counter()
+        self._seek: Callable[[int], None] | None = None
+        # How often something was left alone because its key was not here.
+        self.skipped = 0
+
+    @property
+    def ring(self) -> Ring:
+        return self._ring
+
+    @property
+    def can_seal(self) -> bool:
+        return self._ring.active in self._ring.ciphers
+
+    def take(self, ring: Ring) -> None:
+        """From now on seal and open with these keys."""
+        self._ring = ring
+
+    def follow(self, seek: Callable[[int], None]) -> None:
+        """Have somebody told of each data key that a sealed value names and that was never looked for."""
+        self._seek = seek
+
+    @contextmanager
+    def sealing(self) -> Iterator[None]:
+        """What this task seals in the block can be sealed, whatever is learned of the keys meanwhile. Raises KeyUnavailable at once.
+
+        For what cannot be undone between the beginning and the sealing: a token that was asked for must be kept.
+        """
+        ring = self._ring
+        ring.sealing_cipher()
+        token = _held.set((self, ring))
+        try:
+            yield
+        finally:
+            _held.reset(token)
 
     def seal(self, plain: bytes, place: Place) -> Sealed:
-        """Seal a secret for exactly one place."""
-        nonce = os.urandom(_NONCE_BYTES)
-        ciphertext = self._ciphers[self._active].encrypt(nonce, plain, _associated_data(self._header, place))
-        self._sealed_since_recorded += 1
-        return Sealed(self._header + nonce + ciphertext)
+        """Seal a secret for exactly one place. Raises KeyUnavailable."""
+        held = _held.get()
+        ring = held[1] if held is not None and held[0] is self else self._ring
+        cipher, header, nonce = ring.sealing_cipher(), sealed_header(ring.active), os.urandom(_NONCE_BYTES)
+        ciphertext = cipher.encrypt(nonce, plain, _associated_data(header, place))
+        self._sealed_since_recorded[ring.active] += 1
+        return Sealed(header + nonce + ciphertext)
 
     def open(self, sealed: Sealed, place: Place) -> bytes:
-        """The secret that was sealed for this place. Raises Unreadable for anything else."""
+        """The secret that was sealed for this place. Raises Unreadable for anything else, and KeyUnavailable."""
         header, nonce, ciphertext = _split(sealed, place)
-        key_id = int.from_bytes(header[2:], "big")
-        cipher = self._ciphers.get(key_id)
+        key_id = key_id_of(header)
+        cipher = self._ring.ciphers.get(key_id)
         if cipher is None:
-            raise Unreadable(place, f"its data key {key_id} is not in the ring")
+            raise self._missing(key_id, place)
         try:
             return cipher.decrypt(nonce, ciphertext, _associated_data(header, place))
         except InvalidTag as error:
             raise Unreadable(place, "it was changed, or sealed for another place") from error
 
+    def _missing(self, key_id: int, place: Place) -> PatchbayError:
+        """That a key is not here says nothing against the value, unless it was looked for and is nowhere."""
+        sought = key_id in self._ring.absent or self._seek is None
+        if sought and key_id not in self._ring.locked:
+            return Unreadable(place, f"its data key {key_id} is not in the ring")
+        if self._seek is not None:
+            self._seek(key_id)
+        self.skipped += 1
+        return KeyUnavailable(key_id)
+
     def reseal(self, sealed: Sealed, old: Place, new: Place) -> Sealed:
-        """Seal for a new place what is sealed for an old one; also brings it under the active key. Raises Unreadable."""
+        """Seal for a new place what is sealed for an old one; also brings it under the active key. Raises Unreadable, KeyUnavailable."""
         return self.seal(self.open(sealed, old), new)
 
     def fingerprint(self, secret: Secret) -> str:
@@ -122,25 +210,37 @@ class Vault:
         return subkey(self._derivation_key, "derived", purpose)
 
     async def record_use(self) -> None:
-        """Add what was sealed since the last call to the active key's count, which says when to rotate it (2³¹ at the latest).
+        """Add what was sealed since the last call to the count of each key, which says when to rotate it (2³¹ at the latest).
 
         A crash forgets what was not recorded: call it often enough that this is little against 2³¹.
         """
-        count, self._sealed_since_recorded = self._sealed_since_recorded, 0
-        if not count:
-            return
+        counts, self._sealed_since_recorded = self._sealed_since_recorded, Counter()
         try:
-            await models.CryptoKey.filter(id=self._active).update(encryptions=F("encryptions") + count)
+            for key_id, count in counts.items():
+                await models.CryptoKey.filter(id=key_id).update(encryptions=F("encryptions") + count)
         except BaseException:
-            # Counted twice at worst, where the update went through and its answer did not: the cautious side.
-            self._sealed_since_recorded += count
+            # Counted twice at worst, where an update went through and its answer did not: the cautious side.
+            self._sealed_since_recorded += counts
             raise
 
     def __repr__(self) -> str:
-        return f"Vault(data keys {', '.join(map(str, self._ciphers))}; active {self._active})"
+        return f"Vault(data keys {', '.join(map(str, self._ring.ciphers))}; active {self._ring.active})"
 
     def __reduce__(self) -> Never:
         raise TypeError("a vault is not pickled")
+
+
+_held: ContextVar[tuple[Vault, Ring] | None] = ContextVar("held_ring", default=None)
+
+
+def sealed_header(key_id: int) -> bytes:
+    """How every value begins that this data key sealed."""
+    return bytes([_MAGIC, _AES_256_GCM]) + key_id.to_bytes(4, "big")
+
+
+def key_id_of(header: bytes) -> int:
+    """The data key by how a sealed value begins."""
+    return int.from_bytes(header[2:_HEADER_BYTES], "big")
 
 
 def _split(sealed: bytes, place: Place) -> tuple[bytes, bytes, bytes]:

@@ -1,9 +1,8 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from tortoise.models import Model
@@ -12,20 +11,13 @@ import models
 from api.errors import KeyTrouble
 from api.secret import Secret
 from api.vault.keys import MasterKey, MasterKeys
-from api.vault.opening import _new_key, open_vault
-from api.vault.vault import Place
+from api.vault.opening import open_vault
 from models import CryptoKeyPurpose, CryptoKeyState
+from tests.vault.ringing import HERE, K1, K2, NOW, add_data_key, now
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("database")]
 
-HERE = Place("credential", "secrets", UUID(int=1), UUID(int=9))
-NOW = datetime(2027, 3, 1, 12, tzinfo=UTC)
-K1, K2 = MasterKey("k1", os.urandom(32)), MasterKey("k2", os.urandom(32))
 WRONG_K1, WRONG_K2 = MasterKey("k1", os.urandom(32)), MasterKey("k2", os.urandom(32))
-
-
-def now() -> datetime:
-    return NOW
 
 
 async def snapshot() -> dict[str, list[dict[str, Any]]]:
@@ -42,13 +34,6 @@ async def assert_refused(master_keys: MasterKeys, message: str) -> None:
 
     assert refusal.value.remedy is not None
     assert await snapshot() == before
-
-
-async def add_data_key(master_key: MasterKey, *, state: CryptoKeyState, key_id: int = 3) -> None:
-    """A data key as a rotation will make it."""
-    row = await _new_key(key_id, CryptoKeyPurpose.DATA, master_key, NOW)
-    row.state = state
-    await row.save(force_create=True)
 
 
 async def store_app(secret: models.Sealed | None) -> None:

@@ -1,0 +1,91 @@
+"""Which processes work on this database: each tells of itself every few seconds, and with that reads the key ring again.
+
+A process that ends in order takes its row away; of one that dies the row gets old. Clocks decide it, so the clocks of servers must not
+differ by more than half a minute.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import models
+from api.clock import Clock
+from api.vault.following import RingFollower
+from api.vault.vault import Vault
+from api.version import version
+
+logger = logging.getLogger(__name__)
+
+BEAT_SECONDS = 15.0
+# A key that is asked for is looked for at once, but no more often than this.
+_APART_SECONDS = 1.0
+_LEAVE_WITHIN_SECONDS = 5.0
+
+
+class Replicas:
+    """This process among those that work on the database. `id` is the name under which it also holds leases."""
+
+    def __init__(self, vault: Vault, follower: RingFollower, clock: Clock, *, id: str, refreshes: bool = True) -> None:
+        self.id = id
+        self.refreshes = refreshes
+        # Of the courier whose journal holds the exchanges of this process; told with the next beat.
+        self.courier_id: str | None = None
+        self._vault = vault
+        self._follower = follower
+        self._clock = clock
+        self._started_at = clock()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Be among the replicas for as long as this lasts. A database that is away stops nothing: it is told once it is back."""
+        try:
+            await self._beat_safely()
+            async with asyncio.TaskGroup() as tasks:
+                loop = tasks.create_task(self._run())
+                try:
+                    yield
+                finally:
+                    loop.cancel()
+        finally:
+            await self._leave()
+
+    async def alive(self) -> Sequence[models.Replica]:
+        """The processes that told of themselves lately; this one is among them while it runs."""
+        return await models.Replica.alive(self._clock())
+
+    async def beat(self) -> None:
+        """Read the ring, tell of this process, and forget those that are long gone."""
+        await self._follower.read()
+        now = self._clock()
+        row = models.Replica(
+            id=self.id, started_at=self._started_at, seen_at=now, version=version(), refreshes=self.refreshes, courier_id=self.courier_id
+        )
+        row.data_keys = self._vault.ring.key_ids
+        await row.tell()
+        await models.Replica.forget_gone(now)
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(_APART_SECONDS)
+            try:
+                async with asyncio.timeout(BEAT_SECONDS - _APART_SECONDS):
+                    await self._follower.wanted.wait()
+            except TimeoutError:
+                pass
+            await self._beat_safely()
+
+    async def _beat_safely(self) -> None:
+        try:
+            await self.beat()
+        # The loop must live: whatever keeps it from the database, it tries again at the next beat.
+        except Exception:
+            logger.exception("heartbeat failed")
+
+    async def _leave(self) -> None:
+        try:
+            async with asyncio.timeout(_LEAVE_WITHIN_SECONDS):
+                await models.Replica.filter(id=self.id).delete()
+        # It is gone all the same: its row gets old.
+        except Exception:
+            logger.exception("heartbeat not ended")
