@@ -5,14 +5,13 @@ import getpass
 import logging
 import os
 import sqlite3
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
-import asyncpg
 import click
 
 import models
@@ -22,19 +21,20 @@ from api.backup_commands import backup, restore
 from api.clock import utc_now
 from api.connector_commands import connectors
 from api.errors import KeyTrouble, StartRefused
+from api.key_commands import keys
 from api.logs import configure_logging
 from api.patchbay import Patchbay, key_file, load_catalog, master_keys, open_patchbay
+from api.reaching import database_exists, reaching_database, with_patchbay
 from api.refreshing import refresh_until_stopped
 from api.refusing import refusing
 from api.serving import listening, serve_until_stopped
 from api.settings import Settings
-from api.vault.keys import create_key_file, generate_key_text
+from api.vault.keys import create_key_file
+from api.vault.opening import check_stored_keys
 from models import fold, sqlite_file
-from models.database import DatabaseUrl, migrate, pending_migrations
+from models.database import DatabaseUrl, migrate
 
 logger = logging.getLogger(__name__)
-
-_MIGRATE = "Run `patchbay migrate`."
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -45,6 +45,7 @@ def main() -> None:
 main.add_command(audit)
 main.add_command(backup)
 main.add_command(connectors)
+main.add_command(keys)
 main.add_command(restore)
 
 
@@ -97,7 +98,7 @@ def create_user(name: str, email: str | None, administrator: bool) -> None:
         click.echo(f"Created {user.name}: {user.id}")
         click.echo(f"Sign in, once, within an hour: {await sign_in_link(patchbay, user.id)}")
 
-    _with_patchbay(create)
+    with_patchbay(_settings(), create)
 
 
 @main.group()
@@ -118,25 +119,7 @@ def create_token(user: str, name: str, days: int | None) -> None:
         new = await patchbay.people.add_token(await _user_id(user), name=name, expires_at=expires_at)
         click.echo(new.token.reveal())
 
-    _with_patchbay(create)
-
-
-@main.group()
-def keys() -> None:
-    """Master keys."""
-
-
-@keys.command()
-@click.option("--id", "key_id", default="k1", show_default=True, help="The key's name, to tell it from later ones.")
-@click.option("--file", "path", type=click.Path(path_type=Path), help="Write it to this new file with mode 0600; else it is printed.")
-@refusing
-def generate(key_id: str, path: Path | None) -> None:
-    """Make a new master key."""
-    if path is None:
-        click.echo(generate_key_text(key_id))
-        return
-    create_key_file(path, key_id)
-    click.echo(f"Made a master key in {path}.")
+    with_patchbay(_settings(), create)
 
 
 async def sign_in_link(patchbay: Patchbay, user_id: UUID) -> str:
@@ -170,7 +153,7 @@ def _prepare(settings: Settings) -> None:
     makes_key = settings.is_local_default and settings.keys is None and settings.key_file is None and not path.exists()
     if not makes_key:
         master_keys(settings)
-    elif _database_exists(settings):
+    elif database_exists(settings):
         # Another key would open nothing that is in there.
         raise KeyTrouble(
             f"The database is there, and its master key {path} is not.",
@@ -189,43 +172,16 @@ def _make_data_folder(path: Path) -> None:
         raise StartRefused(f"The data folder {path} cannot be made: {error.strerror}.", "Set PATCHBAY_DATA_FOLDER to another.") from error
 
 
-def _database_exists(settings: Settings) -> bool:
-    """Whether its file is there. A database on PostgreSQL is made by the operator, before Patchbay first sees it."""
-    url = DatabaseUrl.parse(settings.database_url.reveal())
-    return url.dialect == "postgresql" or url.file.exists()
-
-
-@contextmanager
-def _reaching_database(settings: Settings) -> Iterator[None]:
-    """Raises StartRefused where there is no database to reach."""
-    try:
-        yield
-    except (OSError, asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
-        where = DatabaseUrl.parse(settings.database_url.reveal())
-        raise StartRefused(f"The database {where} cannot be used: {error}.", "Check PATCHBAY_DATABASE_URL, and that it runs.") from error
-
-
 async def _migrate(settings: Settings) -> list[str]:
-    with _reaching_database(settings):
-        return await migrate(settings.database_url.reveal())
+    """Raises KeyTrouble where the database belongs to other keys, before anything in it is changed."""
+    with reaching_database(settings):
+        return await migrate(settings.database_url.reveal(), first=partial(check_stored_keys, master_keys(settings)))
 
 
 async def _open_once(settings: Settings) -> None:
     """Opening is the work: it checks the keys, and makes them at the first start."""
     async with open_patchbay(settings, serves=False, refreshes=False):
         pass
-
-
-async def _require_current_database(settings: Settings) -> None:
-    """Raises StartRefused where the database is not there or older than this version, or where its key is not there."""
-    where = DatabaseUrl.parse(settings.database_url.reveal())
-    if not _database_exists(settings):
-        raise StartRefused(f"There is no database {where} yet.", _MIGRATE)
-    # Before the database is opened: that alone writes beside an SQLite file.
-    master_keys(settings)
-    with _reaching_database(settings):
-        if await pending_migrations(settings.database_url.reveal()):
-            raise StartRefused(f"The database {where} is older than this version of Patchbay.", _MIGRATE)
 
 
 async def _user_id(user: str) -> UUID:
@@ -237,15 +193,3 @@ async def _user_id(user: str) -> UUID:
     if found is None:
         raise click.BadParameter(f"there is no user with the address {user}", param_hint="--user")
     return found.id
-
-
-def _with_patchbay(act: Callable[[Patchbay], Coroutine[Any, Any, None]]) -> None:
-    """Run one command on an open Patchbay that refreshes nothing."""
-    settings = _settings()
-
-    async def run() -> None:
-        await _require_current_database(settings)
-        async with open_patchbay(settings, serves=False, refreshes=False) as patchbay:
-            await act(patchbay)
-
-    asyncio.run(run())

@@ -13,7 +13,7 @@ from models import sqlite_file
 from models.database_url import DatabaseUrl, Dialect, InvalidDatabaseUrl
 from models.engines.context import connected, current
 from models.engines.transaction import Outermost, Savepoint
-from models.migrating import MigrationBroke, later_migrations, migrate, pending_migrations
+from models.migrating import MigrationBroke, has_table, later_migrations, migrate, pending_migrations
 from models.rows import instance, rows
 from models.sqlite_file import CorruptDatabase
 
@@ -23,6 +23,7 @@ __all__ = [
     "DatabaseUrl",
     "InvalidDatabaseUrl",
     "MigrationBroke",
+    "has_table",
     "in_own_transaction",
     "instance",
     "later_migrations",

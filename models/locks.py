@@ -13,6 +13,8 @@ class Lock(IntEnum):
     # The policies, and who is in a group: all that decides what is allowed.
     POLICIES = 3_870_215_001
     INSTALLED_CONNECTORS = 3_870_215_002
+    # The states of the keys of the vault.
+    KEYS = 3_870_215_003
 
 
 async def hold(lock: Lock, *, to_change: bool) -> None:

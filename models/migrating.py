@@ -6,10 +6,11 @@ back: it knows nothing of what was added, and every column that was added is nul
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import asyncpg
+from tortoise.context import require_context
 from tortoise.migrations.executor import MigrationExecutor
 from tortoise.transactions import in_transaction
 
@@ -37,15 +38,17 @@ class MigrationBroke(Exception):
     """A migration left rows that point to nothing. It was rolled back."""
 
 
-async def migrate(url: str) -> list[str]:
-    """Apply every migration that is missing; their names.
+async def migrate(url: str, *, first: Callable[[], Awaitable[None]] | None = None) -> list[str]:
+    """Apply every migration that is missing; their names. `first` may look at the database as it is, and refuse it by raising.
 
-    Raises CorruptDatabase, and whatever a migration raises, and then nothing has changed. An SQLite file that holds something is
+    Raises CorruptDatabase, what `first` or a migration raises, and then nothing has changed. An SQLite file that holds something is
     copied first, to `<file>.before-<migration>`. A database that a later version has migrated is used as it is. The events of a
     PostgreSQL database that was restored on another server are put in order before those that follow.
     """
     target = DatabaseUrl.parse(url)
     async with _alone(target), connected(target, foreign_keys=False) as context:
+        if first is not None:
+            await first()
         executor = MigrationExecutor(context.db(), apps(target.dialect))
         missing = [step.migration.name for step in await executor.plan()]
         if later := _later(executor):
@@ -80,6 +83,14 @@ async def later_migrations(url: str) -> list[str]:
 
 def _later(executor: MigrationExecutor) -> list[str]:
     return sorted(migration.name for migration in executor.loader.applied_migrations - executor.loader.disk_migrations.keys())
+
+
+async def has_table(name: str) -> bool:
+    """Whether the open database has this table, whichever version made it."""
+    if require_context().db().capabilities.dialect == "sqlite":
+        return bool(await rows("SELECT 1 AS one FROM sqlite_master WHERE type = 'table' AND name = $1", [name]))
+    found = "SELECT 1 AS one FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = $1"
+    return bool(await rows(found, [name]))
 
 
 async def _apply(target: DatabaseUrl) -> None:

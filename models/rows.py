@@ -23,20 +23,27 @@ async def rows(sql: str, parameters: Sequence[object] = (), **types: type) -> li
     read as what they are, and both databases give the same: `rows(sql, [now], id=UUID, due_at=datetime, is_default=bool, site=dict)`.
     Times come in UTC. A column that is not named comes as its database has it.
     """
-    database = require_context().db()
-    if database.capabilities.dialect == "sqlite":
-        sql = re.sub(r"\$(\d+)", r"?\1", sql)
-        values = [_for_sqlite(parameter) for parameter in parameters]
-    else:
-        values = [_for_both(parameter) for parameter in parameters]
+    statement, [values] = _for_database(sql, [parameters])
     # Not by execute_query, which on PostgreSQL drops the rows of RETURNING.
-    found = await database.execute_query_dict(sql, values)
+    found = await require_context().db().execute_query_dict(statement, values)
     return [_read(row, types) for row in found] if types else found
+
+
+async def for_each(sql: str, parameters: Sequence[Sequence[object]]) -> None:
+    """Run one statement once with each of these parameters, all in one transaction."""
+    if parameters:
+        await require_context().db().execute_many(*_for_database(sql, parameters))
 
 
 def instance(model: type[ModelType], row: Mapping[str, Any]) -> ModelType:
     """The model of a row that `rows` gave without types and that has every column of its table, and maybe more."""
     return model._init_from_db(**row)
+
+
+def _for_database(sql: str, parameters: Sequence[Sequence[object]]) -> tuple[str, list[list[object]]]:
+    if require_context().db().capabilities.dialect == "sqlite":
+        return re.sub(r"\$(\d+)", r"?\1", sql), [[_for_sqlite(value) for value in values] for values in parameters]
+    return sql, [[_for_both(value) for value in values] for values in parameters]
 
 
 def _for_both(parameter: object) -> object:

@@ -32,7 +32,6 @@ class RingFollower:
         self._sought: set[int] = set()
         # Set when a sealed value named a key that is not here.
         self.wanted = asyncio.Event()
-        vault.follow(self._seek)
 
     async def read(self) -> None:
         """Read the ring again. Keys that open already are not unwrapped again: a key service may be away meanwhile."""
@@ -49,6 +48,12 @@ class RingFollower:
         locked = frozenset(row.id for row in needed) - ciphers.keys()
         absent = (self._vault.ring.absent | sought) - {row.id for row in rows}
         self._take(Ring(ciphers, active[0], locked, absent if len(absent) <= _MOST_ABSENT else frozenset()))
+
+    def seek(self, key_id: int) -> None:
+        """Look for a key at the next reading, retired or not."""
+        if key_id not in self._vault.ring.locked:
+            self._sought.add(key_id)
+            self.wanted.set()
 
     async def _open(self, rows: list[models.CryptoKey]) -> dict[int, AESGCM]:
         known = self._vault.ring.ciphers
@@ -83,8 +88,3 @@ class RingFollower:
         for key_id in sorted(before.locked & ring.ciphers.keys()):
             logger.info("data key available", extra={"key": key_id})
         self._vault.take(ring)
-
-    def _seek(self, key_id: int) -> None:
-        if key_id not in self._vault.ring.locked:
-            self._sought.add(key_id)
-            self.wanted.set()

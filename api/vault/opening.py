@@ -7,14 +7,13 @@ in one transaction, and secrets after it: so whoever sees secrets or a check val
 import hmac
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from tortoise.exceptions import IntegrityError
-from tortoise.models import Model
 
 import models
 from api.clock import Clock
@@ -23,8 +22,8 @@ from api.vault.bound import KEY_BYTES, LABEL, bound, subkey
 from api.vault.keys import MasterKeys, Wrapper
 from api.vault.vault import Place, Unreadable, Vault
 from models import CryptoKeyPurpose, CryptoKeyState, Sealed
-from models.database import transaction
-from models.fields import SealedField
+from models.database import has_table, rows, transaction
+from models.sealed_values import SEALED_COLUMNS
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +59,20 @@ async def open_vault(master_keys: MasterKeys, clock: Clock) -> Vault:
     raise KeyTrouble("The keys in the database change while they are read.", "Start again once the other processes have started.")
 
 
+async def check_stored_keys(master_keys: MasterKeys) -> None:
+    """Raises KeyTrouble where the open database, of whatever version, belongs to other master keys, or to more. Calls no key service.
+
+    For what comes before a database is migrated: what every version has of keys, and no more, is read by plain statements.
+    """
+    if not (await has_table("crypto_key") and await has_table("key_check")):
+        return
+    needed = await rows("SELECT kek_id FROM crypto_key WHERE state <> $1", [CryptoKeyState.RETIRED])
+    checks = {row["kek_id"]: row["check_value"] for row in await rows("SELECT kek_id, check_value FROM key_check")}
+    _compare(checks, master_keys)
+    for kek_id in sorted({row["kek_id"] for row in needed}):
+        master_keys.get(kek_id)
+
+
 async def _read_ring() -> _Ring:
     used = await models.KeyCheck.exists() or await _holds_secrets()
     keys = await models.CryptoKey.exclude(state=CryptoKeyState.RETIRED).order_by("id")
@@ -68,12 +81,9 @@ async def _read_ring() -> _Ring:
 
 
 async def _holds_secrets() -> bool:
-    for model in (getattr(models, name) for name in models.__all__):
-        if not (isinstance(model, type) and issubclass(model, Model)):
-            continue
-        for column, field in model._meta.fields_map.items():
-            if isinstance(field, SealedField) and await model.exclude(**{column: None}).exists():
-                return True
+    for column in SEALED_COLUMNS:
+        if await column.model.exclude(**{column.name: None}).exists():
+            return True
     return False
 
 
@@ -81,13 +91,17 @@ def _check_master_keys(ring: _Ring, master_keys: MasterKeys) -> None:
     """Raises KeyTrouble where a master key is wrong, or where the database lost what belongs to its keys."""
     if not ring.keys and ring.used:
         raise KeyTrouble("The database holds secrets or check values, but no key: its key table was lost.", _RESTORE)
-    for master_key in master_keys:
-        known = ring.checks.get(master_key.id)
-        if known is not None and not hmac.compare_digest(known, master_key.check_value()):
-            raise KeyTrouble(f"The master key “{master_key.id}” is not the one that this database knows by that id.", _WRONG_KEY)
+    _compare(ring.checks, master_keys)
     for kek_id in sorted({key.kek_id for key in ring.keys}):
         if kek_id not in ring.checks:
             raise KeyTrouble(f"The database lost the check value of the master key “{kek_id}”.", _RESTORE)
+
+
+def _compare(checks: Mapping[str, str], master_keys: MasterKeys) -> None:
+    for master_key in master_keys:
+        known = checks.get(master_key.id)
+        if known is not None and not hmac.compare_digest(known, master_key.check_value()):
+            raise KeyTrouble(f"The master key “{master_key.id}” is not the one that this database knows by that id.", _WRONG_KEY)
 
 
 async def _unlock(ring: _Ring, master_keys: MasterKeys) -> Vault:
@@ -105,7 +119,7 @@ async def _unlock(ring: _Ring, master_keys: MasterKeys) -> Vault:
 
 async def unwrap(row: models.CryptoKey, master_keys: MasterKeys) -> bytes:
     """The key of a row. Raises KeyTrouble where its master key is not there, or does not open it, or it is not the key that it was."""
-    key = await master_keys.get(row.kek_id).unwrap(row.wrapped, _wrapping_context(row))
+    key = await master_keys.get(row.kek_id).unwrap(row.wrapped, wrapping_context(row))
     try:
         proven = len(key) == KEY_BYTES and _canary_vault(row.id, key).open(Sealed(row.canary), _canary_place(row.id)) == _CANARY
     except Unreadable:
@@ -138,10 +152,13 @@ async def _insert(rows: Sequence[models.CryptoKey | models.KeyCheck]) -> None:
             await row.save(force_create=True)
 
 
-async def new_key(key_id: int, purpose: CryptoKeyPurpose, master_key: Wrapper, now: datetime) -> models.CryptoKey:
-    row = models.CryptoKey(id=key_id, purpose=purpose, kek_id=master_key.id, state=CryptoKeyState.ACTIVE, created_at=now)
+async def new_key(
+    key_id: int, purpose: CryptoKeyPurpose, master_key: Wrapper, now: datetime, *, state: CryptoKeyState = CryptoKeyState.ACTIVE
+) -> models.CryptoKey:
+    """A new key, wrapped; it is not saved."""
+    row = models.CryptoKey(id=key_id, purpose=purpose, kek_id=master_key.id, state=state, created_at=now)
     key = os.urandom(KEY_BYTES)
-    row.wrapped = await master_key.wrap(key, _wrapping_context(row))
+    row.wrapped = await master_key.wrap(key, wrapping_context(row))
     row.canary = bytes(_canary_vault(key_id, key).seal(_CANARY, _canary_place(key_id)))
     return row
 
@@ -150,7 +167,8 @@ def _check(master_key: Wrapper) -> models.KeyCheck:
     return models.KeyCheck(kek_id=master_key.id, check_value=master_key.check_value())
 
 
-def _wrapping_context(row: models.CryptoKey) -> bytes:
+def wrapping_context(row: models.CryptoKey) -> bytes:
+    """What a key is wrapped for: its row, its purpose and its master key."""
     return bound(LABEL, b"key", row.purpose.encode(), row.id.to_bytes(4, "big"), row.kek_id.encode())
 
 

@@ -158,8 +158,9 @@ class Vault:
 
     def seal(self, plain: bytes, place: Place) -> Sealed:
         """Seal a secret for exactly one place. Raises KeyUnavailable."""
-        held = _held.get()
-        ring = held[1] if held is not None and held[0] is self else self._ring
+        held, ring = _held.get(), self._ring
+        if not self.can_seal and held is not None and held[0] is self:
+            ring = held[1]
         cipher, header, nonce = ring.sealing_cipher(), sealed_header(ring.active), os.urandom(_NONCE_BYTES)
         ciphertext = cipher.encrypt(nonce, plain, _associated_data(header, place))
         self._sealed_since_recorded[ring.active] += 1

@@ -13,7 +13,7 @@ import models
 from api.clock import utc_now
 from api.errors import KeyTrouble
 from api.vault.keys import MasterKey, MasterKeys
-from api.vault.opening import _wrapping_context, open_vault
+from api.vault.opening import open_vault, wrapping_context
 from api.vault.vault import Place
 from models.database import open_database
 
@@ -28,7 +28,7 @@ import asyncio, sys
 from api.clock import utc_now
 from api.secret import Secret
 from api.vault.keys import MasterKeys
-from api.vault.opening import _wrapping_context, open_vault
+from api.vault.opening import wrapping_context, open_vault
 from models.database import open_database
 
 async def main():
@@ -53,7 +53,7 @@ async def test_no_file_of_the_database_holds_a_plain_secret_or_key(sqlite_url: s
 
     async with open_database(sqlite_url):
         vault = await open_vault(MasterKeys([K1]), utc_now)
-        data_keys = [await K1.unwrap(row.wrapped, _wrapping_context(row)) for row in await models.CryptoKey.all()]
+        data_keys = [await K1.unwrap(row.wrapped, wrapping_context(row)) for row in await models.CryptoKey.all()]
         await models.OAuthApp.create(
             id=HERE.row,
             connector_key="github",
