@@ -60,6 +60,7 @@ from api.outbound.http import OutboundClient
 from api.replicas import Replicas
 from api.settings import Settings
 from api.vault.following import RingFollower
+from api.vault.key_services import TransitServer
 from api.vault.keys import MasterKeys
 from api.vault.opening import open_vault
 from api.vault.vault import Vault
@@ -301,9 +302,12 @@ def _check_installed(settings: Settings, catalog: Catalog) -> None:
 
 def master_keys(settings: Settings) -> MasterKeys:
     """The operator's master keys, or those of the local default's key file. Raises KeyTrouble."""
+    transit = None
+    if settings.transit_url is not None and settings.transit_token is not None:
+        transit = TransitServer(settings.transit_url, settings.transit_token, settings.egress_ca_file)
     if settings.keys is not None:
-        return MasterKeys.from_text(settings.keys.reveal())
-    return MasterKeys.from_file(key_file(settings))
+        return MasterKeys.from_text(settings.keys.reveal(), transit=transit)
+    return MasterKeys.from_file(key_file(settings), transit=transit)
 
 
 def key_file(settings: Settings) -> Path:

@@ -77,6 +77,9 @@ class Settings:
     oidc_audience: str | None = None
     oidc_groups_claim: str = "groups"
     oidc_administrator_group: str | None = None
+    # None: no master key is in a transit engine.
+    transit_url: str | None = None
+    transit_token: Secret | None = None
 
     @property
     def sandbox_url(self) -> str:
@@ -142,6 +145,8 @@ class Settings:
             oidc_audience=given("OIDC_AUDIENCE", values["OIDC_CLIENT_ID"]),
             oidc_groups_claim=given("OIDC_GROUPS_CLAIM", "groups"),
             oidc_administrator_group=values["OIDC_ADMINISTRATOR_GROUP"],
+            transit_url=values["TRANSIT_URL"],
+            transit_token=values["TRANSIT_TOKEN"],
         )
         # On the local default people try things out.
         return replace(settings, sandbox=given("SANDBOX", settings.is_local_default))
@@ -197,6 +202,13 @@ def _public_url(text: str) -> str:
         raise ValueError("is not a scheme and a host alone")
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
         raise ValueError("must begin with https:// unless its host is this machine")
+    return text
+
+
+def _server_url(text: str) -> str:
+    parts = _split(text)
+    if parts is None or parts.scheme not in ("http", "https") or text != f"{parts.scheme}://{parts.netloc}" or "@" in parts.netloc:
+        raise ValueError("is not a scheme and a host alone")
     return text
 
 
@@ -336,12 +348,20 @@ VARIABLES = (
     Variable("KEY_FILE", "a path", "made in the data folder, for SQLite on loopback only", "The file with the master keys.", _path),
     Variable(
         "KEYS",
-        "id:base64, the primary first, separated by commas",
+        "id:base64, or the name of a key in a key service; the primary first, separated by commas",
         "",
         "The master keys themselves, instead of a file.",
         Secret,
         secret=True,
     ),
+    Variable(
+        "TRANSIT_URL",
+        "http://host or https://host, maybe with a port",
+        "",
+        "Where HashiCorp Vault or OpenBao answers, for master keys in its transit engine.",
+        _server_url,
+    ),
+    Variable("TRANSIT_TOKEN", "a token", "", "The token that may encrypt and decrypt there.", Secret, secret=True),
     Variable(
         "SANDBOX", "on or off", "on for SQLite on loopback, else off", "Whether the OAuth provider for trying things out is there.", _switch
     ),

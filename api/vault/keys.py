@@ -1,7 +1,12 @@
 """Key-encryption keys: what the operator keeps, and what alone opens the keys in the database.
 
-A master key is 32 random bytes with a short id, from a file or from the environment. It seals nothing itself: it wraps the
-keys of the vault when they are made and unwraps them at start. Messages name ids, never key material.
+A master key is 32 random bytes with a short id, from a file or from the environment; or it is in a key service, and only its name is
+here. It seals nothing itself: it wraps the keys of the vault when they are made and unwraps them at start. Messages name ids, never key
+material. One is written as
+
+    id:base64                           32 random bytes
+    aws-kms:id:key ARN                  a key of AWS KMS
+    vault-transit:id:mount/key          a key of the transit engine of HashiCorp Vault or OpenBao
 """
 
 import base64
@@ -19,6 +24,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from api.errors import KeyTrouble
 from api.vault.bound import KEY_BYTES, subkey
+from api.vault.key_services import AwsKmsKey, TransitKey, TransitServer
 
 FIRST_ID: Final = "k1"
 _WRAPPED_WITH_AES_256_GCM: Final = b"\x01"
@@ -26,6 +32,8 @@ _NONCE_BYTES: Final = 12
 _LARGEST_FILE: Final = 65_536
 # Shorter than the text of any usable key: where id and key were swapped, the key is refused and not repeated as an id.
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,19}")
+_AWS_KMS: Final = "aws-kms"
+_SERVICES: Final = (_AWS_KMS, "vault-transit")
 _FORM = "Write each key as `id:base64` of 32 random bytes, the primary first; `patchbay keys generate` makes one."
 _RESTORE = "The database is damaged or was changed: restore it from a backup. Nothing was written."
 
@@ -94,15 +102,15 @@ class MasterKeys:
             raise KeyTrouble(f"Two master keys have the same id; the ids are {', '.join(key.id for key in keys)}.", "Rename one of them.")
 
     @classmethod
-    def from_text(cls, text: str) -> Self:
-        """Read `id:base64`, separated by commas or line ends, the primary first. Raises KeyTrouble."""
+    def from_text(cls, text: str, *, transit: TransitServer | None = None) -> Self:
+        """Read the keys, separated by commas or line ends, the primary first. Raises KeyTrouble."""
         entries = [entry.strip() for entry in re.split(r"[,\n]", text) if entry.strip()]
-        return cls([_parse(number, entry) for number, entry in enumerate(entries, start=1)])
+        return cls([_parse(number, entry, transit) for number, entry in enumerate(entries, start=1)])
 
     @classmethod
-    def from_file(cls, path: Path) -> Self:
+    def from_file(cls, path: Path, *, transit: TransitServer | None = None) -> Self:
         """Read a key file. Raises KeyTrouble, also where others than its owner and group could read it, or its group write it."""
-        return cls.from_text(_read_private(path))
+        return cls.from_text(_read_private(path), transit=transit)
 
     @property
     def primary(self) -> Wrapper:
@@ -156,8 +164,11 @@ def create_key_file(path: Path, key_id: str = FIRST_ID) -> None:
         os.close(folder)
 
 
-def _parse(number: int, entry: str) -> MasterKey:
+def _parse(number: int, entry: str, transit: TransitServer | None) -> Wrapper:
     key_id, colon, encoded = entry.partition(":")
+    # No base64 has a colon, so that a key of our own may have the id “aws-kms”.
+    if key_id in _SERVICES and ":" in encoded:
+        return _parse_service(number, key_id, encoded, transit)
     if not colon or not _ID.fullmatch(key_id):
         raise KeyTrouble(f"Master key number {number} does not have the form `id:base64`.", _FORM)
     try:
@@ -165,6 +176,13 @@ def _parse(number: int, entry: str) -> MasterKey:
     except ValueError:
         # Not `from error`: whatever a decoder says about its input stays out of the report.
         raise KeyTrouble(f"The master key “{key_id}” is not base64.", _FORM) from None
+
+
+def _parse_service(number: int, service: str, rest: str, transit: TransitServer | None) -> Wrapper:
+    key_id, _, name = rest.partition(":")
+    if not _ID.fullmatch(key_id):
+        raise KeyTrouble(f"Master key number {number} does not have the form `{service}:id:name`.", _FORM)
+    return AwsKmsKey(key_id, name) if service == _AWS_KMS else TransitKey(key_id, name, transit)
 
 
 def _read_private(path: Path) -> str:
