@@ -1,6 +1,7 @@
 """The command line: what an operator sets up with it, and what it refuses without having written anything."""
 
 import asyncio
+import json
 import logging
 import os
 import re
@@ -20,7 +21,7 @@ from api.cli import main
 from api.clock import utc_now
 from api.settings import Settings
 from api.vault.keys import MasterKeys, create_key_file, generate_key_text
-from models.database import open_database
+from models.database import open_database, pending_migrations, rows
 from models.file_lock import FileLock
 
 REFUSED = 78
@@ -250,7 +251,7 @@ def test_a_setting_that_is_not_right_stops_every_command(
     assert files(folder) == {}
 
 
-@pytest.mark.parametrize("command", [("serve",), *COMMANDS[2:]], ids=" ".join)
+@pytest.mark.parametrize("command", [*COMMANDS, ("keys", "rotate"), ("keys", "rewrap")], ids=" ".join)
 @pytest.mark.parametrize(
     ("key_id", "reason"),
     [
@@ -267,6 +268,68 @@ def test_a_database_of_other_keys_is_not_touched(migrated: Path, command: tuple[
 
     assert_refused(result, reason, "Nothing was written.")
     assert files(migrated) == before
+
+
+@pytest.mark.parametrize("command", [("serve",), ("migrate",)], ids=" ".join)
+def test_a_database_of_other_keys_is_not_migrated(migrated: Path, command: tuple[str, ...]) -> None:
+    patchbay(*CREATE_ADA)
+    stored(migrated, lambda: rows("DELETE FROM tortoise_migrations WHERE name = '0004_replicas'"))
+    before = files(migrated)
+
+    result = patchbay(*command, KEYS=generate_key_text(), PORT=str(_free_port()))
+
+    assert_refused(result, "The master key “k1” is not the one that this database knows by that id.", "Nothing was written.")
+    assert files(migrated) == before
+
+
+def test_a_postgresql_database_of_other_keys_is_not_migrated(folder: Path, postgresql_url: str) -> None:
+    key = generate_key_text()
+    patchbay(*CREATE_ADA, DATABASE_URL=postgresql_url, KEYS=key)
+
+    async def forget_the_last() -> None:
+        async with open_database(postgresql_url):
+            await rows("DELETE FROM tortoise_migrations WHERE name = '0004_replicas'")
+
+    asyncio.run(forget_the_last())
+
+    result = patchbay("migrate", DATABASE_URL=postgresql_url, KEYS=generate_key_text())
+
+    assert_refused(result, "The master key “k1” is not the one that this database knows by that id.", "Nothing was written.")
+    assert asyncio.run(pending_migrations(postgresql_url)) == ["0004_replicas"]
+
+
+def test_both_layers_of_keys_rotate_by_commands(migrated: Path) -> None:
+    patchbay(*CREATE_ADA)
+    key_file = migrated / ".patchbay" / "master.key"
+    old = key_file.read_text()
+    key_file.write_text(generate_key_text("k2") + "\n" + old)
+
+    rotated, rewrapped = patchbay("keys", "rotate"), patchbay("keys", "rewrap")
+    status = patchbay("keys", "status")
+    key_file.write_text(key_file.read_text().splitlines()[0])
+    done = json.loads(patchbay("keys", "status", "--json").stdout)
+
+    assert rotated.stdout.splitlines() == [
+        "Made the data key 3, wrapped by the master key k2.",
+        "The data key 3 is active: what is sealed from now on is sealed with it.",
+        "The data key 1 is retired: nothing is sealed with it any more.",
+    ]
+    assert rewrapped.stdout.splitlines() == [
+        "Wrapped 2 keys by the master key k2.",
+        "The master key k1 wraps nothing: it may be removed from the key file of every server.",
+    ]
+    assert re.search(r"^k2 +[0-9a-f]{32} +3 +yes, primary$", status.stdout, re.MULTILINE)
+    assert re.search(r"^3 +DATA +ACTIVE +k2 .* 0 +0 of 0$", status.stdout, re.MULTILINE)
+    assert done["advice"] == ["Nothing is to be done."]
+    assert patchbay("users", "create", "--name", "Bob").exit_code == 0
+
+
+def test_there_is_nothing_to_resume_where_no_rotation_was_begun(migrated: Path) -> None:
+    patchbay(*CREATE_ADA)
+
+    result = patchbay("keys", "rotate", "--resume")
+
+    assert (result.exit_code, result.stdout) == (0, "There is no rotation to finish.\n")
 
 
 @pytest.mark.parametrize("command", [("serve",), ("migrate",)], ids=" ".join)

@@ -72,7 +72,10 @@ class Rotation:
         """
         pending = await self._find_pending()
         if pending is None:
-            if await self._finish(waits=waits) or not begins:
+            if await self._finish(waits=waits):
+                return
+            if not begins:
+                self._tell("There is no rotation to finish.")
                 return
             pending = await self._add_pending()
             self._tell(f"Made the data key {pending.id}, wrapped by the master key {pending.kek_id}.")

@@ -10,13 +10,15 @@ from tortoise.models import Model
 import models
 from api.errors import KeyTrouble
 from api.secret import Secret
-from api.vault.keys import MasterKey, MasterKeys
-from api.vault.opening import open_vault
+from api.vault.key_services import AwsKmsKey
+from api.vault.keys import MasterKey, MasterKeys, Wrapper
+from api.vault.opening import check_stored_keys, open_vault
 from models import CryptoKeyPurpose, CryptoKeyState
 from tests.vault.ringing import HERE, K1, K2, NOW, add_data_key, now
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("database")]
 
+ARN = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 WRONG_K1, WRONG_K2 = MasterKey("k1", os.urandom(32)), MasterKey("k2", os.urandom(32))
 
 
@@ -117,12 +119,23 @@ async def test_the_master_key_of_a_retired_data_key_is_not_needed() -> None:
         ([WRONG_K1, K2], "“k1” is not the one that this database knows"),
         ([K2, WRONG_K1], "“k1” is not the one that this database knows"),
         ([MasterKey("k3", K1.key)], "“k1” is missing"),
+        ([AwsKmsKey("k1", ARN)], "“k1” is not the one that this database knows"),
+        ([AwsKmsKey("k2", ARN)], "“k1” is missing"),
     ],
 )
-async def test_a_wrong_or_missing_master_key_is_refused_and_nothing_is_written(ring: list[MasterKey], message: str) -> None:
+async def test_a_wrong_or_missing_master_key_is_refused_and_nothing_is_written(ring: list[Wrapper], message: str) -> None:
     await store_app((await open_vault(MasterKeys([K1]), now)).seal(b"token", HERE))
 
     await assert_refused(MasterKeys(ring), message)
+    with pytest.raises(KeyTrouble, match=message):
+        await check_stored_keys(MasterKeys(ring))
+
+
+async def test_the_right_keys_pass_before_a_database_is_migrated() -> None:
+    await check_stored_keys(MasterKeys([K2]))
+    await open_vault(MasterKeys([K1]), now)
+
+    await check_stored_keys(MasterKeys([K2, K1]))
 
 
 async def remove_all_keys() -> None:
