@@ -39,7 +39,7 @@ class Replicas:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Be among the replicas for as long as this lasts. A database that is away stops nothing: it is told once it is back."""
-        self._vault.follow(self._follower.seek)
+        self._vault.follow(self._follower)
         try:
             await self._beat_safely()
             async with asyncio.TaskGroup() as tasks:

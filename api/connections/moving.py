@@ -175,6 +175,7 @@ class Moving:
         """Its secrets, and those of its own app, for another folder. Raises Conflict where they cannot be opened."""
         credential = await models.Credential.get(connection_id=connection.id)
         places = credential_place(credential.id, connection.folder_id), credential_place(credential.id, folder_id)
+        await self._vault.look_for_key(credential.secrets)
         try:
             credential.secrets = self._vault.reseal(credential.secrets, *places)
             await self._take_app_along(connection, folder_id)

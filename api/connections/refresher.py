@@ -455,6 +455,7 @@ class Refresher:
     async def _recover(self, row: models.TokenJournal) -> bool:
         intent = Intent(row, repeats=False)
         try:
+            await self._vault.look_for_key(row.answer)
             tokens = self._journal.read(row)
             subject = await self._subject(row.connection_id)
         except (Unreadable, NotFound):
@@ -482,6 +483,7 @@ class Refresher:
         if credential is None:
             return None
         connection = credential.connection
+        await self._vault.look_for_key(credential.secrets)
         secrets = Secrets.open(self._vault, credential.secrets, credential_place(credential.id, connection.folder_id))
         connector = self._catalog.find(connection.connector_key)
         option = None if connector is None else connector.find_option(connection.authentication_type, connection.option_key)
@@ -498,7 +500,9 @@ class Refresher:
 
     async def _app(self, subject: Subject) -> models.OAuthApp | None:
         app_id = subject.connection.oauth_app_id
-        return None if app_id is None else await models.OAuthApp.get(id=app_id)
+        app = None if app_id is None else await models.OAuthApp.get(id=app_id)
+        await self._vault.look_for_key(None if app is None else app.client_secret)
+        return app
 
     def _client(self, subject: Subject, app: models.OAuthApp | None) -> ClientCredentials:
         return subject.provider.client(subject.secrets) if app is None else self._apps.client_of(app)

@@ -221,6 +221,7 @@ class Wishes:
         """The values that the connection has now, for the fields that are still asked for."""
         # With its connection as it is now, which may have been moved.
         credential = await models.Credential.get(connection_id=connection.id).select_related("connection")
+        await self._vault.look_for_key(credential.secrets)
         kept = Secrets.open(self._vault, credential.secrets, credential_place(credential.id, credential.connection.folder_id))
         standing = {name: Secret(value) for name, value in connection.site.items()} | dict(kept.fields)
         return {field.name: standing[field.name] for field in form if field.name in standing}

@@ -30,11 +30,17 @@ class RingFollower:
         self._vault = vault
         self._master_keys = master_keys
         self._sought: set[int] = set()
+        self._reading = asyncio.Lock()
         # Set when a sealed value named a key that is not here.
         self.wanted = asyncio.Event()
 
     async def read(self) -> None:
         """Read the ring again. Keys that open already are not unwrapped again: a key service may be away meanwhile."""
+        # One after the other, so that what was read later is taken later.
+        async with self._reading:
+            await self._read()
+
+    async def _read(self) -> None:
         sought, self._sought = self._sought, set()
         self.wanted.clear()
         rows = await models.CryptoKey.filter(purpose=CryptoKeyPurpose.DATA).order_by("id")

@@ -24,11 +24,11 @@ Its associated data are label, header (the first 6 bytes), table, column, row an
 import hmac
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Final, Never, Self
+from typing import Final, Never, Protocol, Self
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
@@ -105,12 +105,25 @@ class Ring:
         """The keys that open here; first the one that seals, if it is among them."""
         return sorted(self.ciphers, key=lambda key_id: (key_id != self.active, key_id))
 
+    def knows(self, key_id: int) -> bool:
+        """Whether it was read what is the matter with this key."""
+        return key_id in self.ciphers or key_id in self.locked or key_id in self.absent
+
     def sealing_cipher(self) -> AESGCM:
         """Raises KeyUnavailable: an older key is never sealed with in the place of one that is not here."""
         try:
             return self.ciphers[self.active]
         except KeyError:
             raise KeyUnavailable(self.active) from None
+
+
+class Follower(Protocol):
+    """Who keeps the ring of a vault as the database has it."""
+
+    def seek(self, key_id: int) -> None:
+        """Look for a key at the next reading."""
+
+    async def read(self) -> None: ...
 
 
 class Vault:
@@ -122,7 +135,7 @@ class Vault:
         self._fingerprint_key = subkey(derivation_key, "fingerprint")
         self._signing_keys: dict[str, bytes] = {}
         self._sealed_since_recorded: Counter[int] = Counter()
-        self._seek: Callable[[int], None] | None = None
+        self._follower: Follower | None = None
         # How often something was left alone because its key was not here.
         self.skipped = 0
 
@@ -138,9 +151,18 @@ class Vault:
         """From now on seal and open with these keys."""
         self._ring = ring
 
-    def follow(self, seek: Callable[[int], None]) -> None:
-        """Have somebody told of each data key that a sealed value names and that was never looked for."""
-        self._seek = seek
+    def follow(self, follower: "Follower") -> None:
+        """Have somebody look for each data key that a sealed value names and that was never looked for."""
+        self._follower = follower
+
+    async def look_for_key(self, sealed: Sealed | None) -> None:
+        """Before such a value is opened: read the ring again if it names a key that is new here, for another process may have made it."""
+        if sealed is None or self._follower is None or not _has_form(sealed):
+            return
+        key_id = key_id_of(sealed)
+        if not self._ring.knows(key_id):
+            self._follower.seek(key_id)
+            await self._follower.read()
 
     @contextmanager
     def sealing(self) -> Iterator[None]:
@@ -180,11 +202,11 @@ class Vault:
 
     def _missing(self, key_id: int, place: Place) -> PatchbayError:
         """That a key is not here says nothing against the value, unless it was looked for and is nowhere."""
-        sought = key_id in self._ring.absent or self._seek is None
+        sought = key_id in self._ring.absent or self._follower is None
         if sought and key_id not in self._ring.locked:
             return Unreadable(place, f"its data key {key_id} is not in the ring")
-        if self._seek is not None:
-            self._seek(key_id)
+        if self._follower is not None:
+            self._follower.seek(key_id)
         self.skipped += 1
         return KeyUnavailable(key_id)
 
@@ -244,8 +266,12 @@ def key_id_of(header: bytes) -> int:
     return int.from_bytes(header[2:_HEADER_BYTES], "big")
 
 
+def _has_form(sealed: bytes) -> bool:
+    return len(sealed) >= _HEADER_BYTES + _NONCE_BYTES + _TAG_BYTES and sealed[:2] == bytes([_MAGIC, _AES_256_GCM])
+
+
 def _split(sealed: bytes, place: Place) -> tuple[bytes, bytes, bytes]:
-    if len(sealed) < _HEADER_BYTES + _NONCE_BYTES + _TAG_BYTES or sealed[:2] != bytes([_MAGIC, _AES_256_GCM]):
+    if not _has_form(sealed):
         raise Unreadable(place, "it does not have the form of a sealed value")
     nonce_end = _HEADER_BYTES + _NONCE_BYTES
     return sealed[:_HEADER_BYTES], sealed[_HEADER_BYTES:nonce_end], sealed[nonce_end:]

@@ -30,7 +30,7 @@ class Given:
 async def follow(given: Given) -> tuple[Vault, RingFollower]:
     vault = await open_vault(given(), now)
     follower = RingFollower(vault, given)
-    vault.follow(follower.seek)
+    vault.follow(follower)
     return vault, follower
 
 
@@ -49,6 +49,18 @@ async def test_a_key_that_another_process_made_opens_after_the_next_reading() ->
     assert vault.seal(b"token", HERE)[2:6] == b"\0\0\0\3"
     assert not follower.wanted.is_set()
     assert vault.skipped == 1
+
+
+async def test_a_key_that_another_process_made_is_found_by_whoever_can_wait_for_it() -> None:
+    vault, _ = await follow(Given(K1))
+    await add_data_key(K1, state=CryptoKeyState.PENDING)
+    await activate(3)
+    sealed = (await open_vault(MasterKeys([K1]), now)).seal(b"token", HERE)
+
+    await vault.look_for_key(sealed)
+
+    assert vault.open(sealed, HERE) == b"token"
+    assert vault.skipped == 0
 
 
 async def test_a_pending_key_opens_and_is_not_sealed_with() -> None:
