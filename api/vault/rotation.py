@@ -111,9 +111,9 @@ class Rotation:
             last = await self._reseal()
             resealed = Resealed(resealed.values + last.values, last.unreadable)
         if resealed.values:
-            self._tell(f"Sealed {resealed.values} values anew, with the data key {self._vault.ring.active}.")
+            self._tell(f"Sealed {_values(resealed.values)} anew, with the data key {self._vault.ring.active}.")
         if resealed.unreadable:
-            self._tell(f"{resealed.unreadable} values do not open, so they keep the data key that they name.")
+            self._tell(f"Left as found, because no key opens it: {_values(resealed.unreadable)}.")
         return bool(await self._retire_empty()) or resealed.values > 0
 
     async def _follow(self) -> None:
@@ -216,3 +216,7 @@ class Rotation:
     async def _forget_unused_checks(self) -> None:
         used = [row.kek_id for row in await models.CryptoKey.all()]
         await models.KeyCheck.exclude(kek_id__in=[*used, self._master_keys.primary.id]).delete()
+
+
+def _values(count: int) -> str:
+    return "1 value" if count == 1 else f"{count} values"

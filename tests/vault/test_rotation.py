@@ -326,7 +326,7 @@ async def test_a_value_that_does_not_open_keeps_its_key_and_stops_nothing(vault:
     assert await states() == {1: CryptoKeyState.DECRYPT_ONLY, 3: CryptoKeyState.ACTIVE}
     assert await count_values() == {1: 1, 3: VALUES - 1}
     assert (await models.TokenJournal.get(id=broken.id)).answer == damaged
-    assert "1 values do not open, so they keep the data key that they name." in told
+    assert "Left as found, because no key opens it: 1 value." in told
 
 
 async def test_now_waits_for_nobody_and_a_server_without_the_key_refuses(vault: Vault) -> None:
