@@ -92,13 +92,17 @@ class PolicyViolation(PatchbayError):
 
 
 class ProviderFailure(PatchbayError):
-    """The provider refused, failed, or did not answer. `reason` is what a status would say."""
+    """The provider refused, failed, or did not answer. `reason` is what a status would say.
 
-    def __init__(self, reason: StatusReason, *, retryable: bool, retry_after: timedelta | None = None) -> None:
+    `may_be_spent`: it may have used the token up all the same, and what it gave for it did not arrive.
+    """
+
+    def __init__(self, reason: StatusReason, *, retryable: bool, retry_after: timedelta | None = None, may_be_spent: bool = False) -> None:
         super().__init__(reason.message, reason.remedy)
         self.reason = reason
         self.retryable = retryable
         self.retry_after = retry_after
+        self.may_be_spent = may_be_spent
 
 
 class Unauthenticated(PatchbayError):

@@ -413,7 +413,7 @@ class Refresher:
 
     async def _give_up(self, attempt: Attempt, failure: ProviderFailure) -> None:
         """Keep the intent where the provider may have used the token up without our knowing: the next attempt then tells so."""
-        unknown = failure.retryable and failure.reason.code is not StatusReasonCode.RATE_LIMITED and attempt.may_have_arrived
+        unknown = failure.may_be_spent and attempt.may_have_arrived
         await (self._journal.give_up if unknown else self._journal.forget)(attempt.intent)
         attempt.settle()
 

@@ -1,16 +1,18 @@
 """Whose fault it is: each answer that a provider may give, and what it means for a connection."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from api.catalog.catalog import CONNECTORS, Catalog
 from api.catalog.connector import Connector, Option
 from api.catalog.grant import Blame, Grant
 from api.catalog.template import Template
 from api.connections.attribution import failure_of, reason_of_callback
 from api.connections.provider import Provider
 from api.oauth.answers import parse_token_answer
-from api.oauth.errors import TokenError
+from api.oauth.errors import ServerRefused, TokenError
 from api.oauth.tokens import AuthorizationServer
 from api.outbound.egress import EgressRefused, OutboundError
 from api.outbound.http import Answer
@@ -64,7 +66,9 @@ ANSWERS = [
     (403, '{"error": "access_denied"}', ("ACCESS_DENIED", "CONNECTION_OWNER", False, "access_denied")),
     (400, '{"error": "interaction_required"}', ("ACCESS_DENIED", "CONNECTION_OWNER", False, "interaction_required")),
     (400, '{"error": "temporarily_unavailable"}', ("PROVIDER_ERROR", "NOBODY", True, "temporarily_unavailable")),
-    (200, '{"ok": false, "error": "ratelimited"}', ("PROVIDER_ERROR", "NOBODY", True, "ratelimited")),
+    (200, '{"ok": false, "error": "ratelimited"}', ("RATE_LIMITED", "NOBODY", True, None)),
+    (400, '{"error": "slow_down"}', ("RATE_LIMITED", "NOBODY", True, None)),
+    (400, '{"error": "429"}', ("PROVIDER_ERROR", "OPERATOR", True, "429")),
     (400, '{"error": "invalid_request"}', ("PROVIDER_ERROR", "OPERATOR", True, "invalid_request")),
     (400, '{"error": "unsupported_grant_type"}', ("PROVIDER_ERROR", "OPERATOR", True, "unsupported_grant_type")),
     (400, '{"error": "a_code_of_their_own"}', ("PROVIDER_ERROR", "OPERATOR", True, "a_code_of_their_own")),
@@ -89,6 +93,43 @@ def test_an_answer_names_who_must_do_what(status: int, body: str, expected: tupl
     assert "Acme" in reason.message
     assert reason.remedy.endswith((".", CALLBACK))
     assert (failure.message, failure.remedy) == (reason.message, reason.remedy)
+
+
+def test_a_client_that_is_not_recognised_is_the_app_that_a_person_brought() -> None:
+    option = replace(OPTION, type=AuthenticationType.OAUTH2_BRING_YOUR_OWN_APP)
+
+    failure = failure_of(refusal(401, "{}"), replace(ACME, option=option))
+
+    assert failure.reason.code is StatusReasonCode.INVALID_CLIENT
+
+
+def overrides() -> list[tuple[Provider, str, Blame]]:
+    """Every code of which a connector says what its provider means by it."""
+    catalog = Catalog.load(CONNECTORS)
+    options = [(connector, option) for connector in catalog.all for option in connector.options if option.grant is not None]
+    return [
+        (Provider(connector, option, {}), code, blame)
+        for connector, option in options
+        for code, blame in (option.grant.errors if option.grant else {}).items()
+    ]
+
+
+MEANT = {
+    Blame.APP: ("INVALID_CLIENT", False),
+    Blame.GRANT: ("REAUTHENTICATION_REQUIRED", False),
+    Blame.SCOPE: ("INSUFFICIENT_SCOPES", False),
+    Blame.PERSON: ("ACCESS_DENIED", False),
+    Blame.BUSY: ("RATE_LIMITED", True),
+}
+
+
+def test_what_the_connectors_that_come_along_say_of_a_code_is_what_it_means() -> None:
+    found = overrides()
+
+    seen = [failure_of(ServerRefused(400, error=code), provider) for provider, code, _ in found]
+
+    assert [(failure.reason.code, failure.retryable) for failure in seen] == [MEANT[blame] for _, _, blame in found]
+    assert {blame for _, _, blame in found} >= {Blame.APP, Blame.GRANT, Blame.BUSY}
 
 
 @pytest.mark.parametrize("error", sorted({"access_denied", "user_denied", "consent_required", "login_required"}))
