@@ -35,6 +35,8 @@ _REMEMBERED = timedelta(days=60)
 _SET_ASIDE_AFTER = 3
 _ASIDE = timedelta(hours=1)
 _DEATHS = {StatusReasonCode.REAUTHENTICATION_REQUIRED, StatusReasonCode.EXPIRES_FREQUENTLY}
+# What says nothing of the grant: the token works for as long as it lasts.
+_MENDED_ELSEWHERE = {StatusReasonCode.INVALID_CLIENT, StatusReasonCode.PROVIDER_UNREACHABLE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +144,7 @@ class Outcomes:
                 changed = False
             else:
                 changed = connection.enter(status, reason, now)
-                # An app may be mended at the provider, of which nobody here would know.
-                over = status is ConnectionStatus.ACTION_REQUIRED and not is_blocked(connection)
-                connection.due_at = None if over else self._again_at(connection, failure, now)
+                connection.due_at = None if _is_over(connection) else self._again_at(connection, failure, now)
             connection.updated_at = now if changed else connection.updated_at
             await connection.save(update_fields=_STATE)
             if changed:
@@ -251,7 +251,7 @@ class Outcomes:
         lasts = connection.expires_at is not None and connection.expires_at > now
         if failure.retryable:
             return (connection.status, connection.reason) if _hides(connection, reason, lasts) else (ConnectionStatus.DEGRADED, reason)
-        if reason.code is StatusReasonCode.INVALID_CLIENT and lasts:
+        if reason.code in _MENDED_ELSEWHERE and lasts:
             return ConnectionStatus.CONNECTED, reason
         if reason.code is StatusReasonCode.REAUTHENTICATION_REQUIRED:
             return ConnectionStatus.ACTION_REQUIRED, await self._why_dead(connection, provider, reason, now)
@@ -283,6 +283,14 @@ async def _find_current(seen: Subject) -> models.Connection | None:
     connection = await _find_locked(seen.connection.id)
     current = await models.Credential.exists(id=seen.credential.id, generation=seen.credential.generation)
     return connection if current else None
+
+
+def _is_over(connection: models.Connection) -> bool:
+    """Whether nothing is due until a person has acted. Of an app that is mended at the provider, or an address, nobody here would know."""
+    reason = connection.reason
+    if connection.status is not ConnectionStatus.ACTION_REQUIRED or is_blocked(connection):
+        return False
+    return reason is None or reason.code is not StatusReasonCode.PROVIDER_UNREACHABLE
 
 
 def _hides(connection: models.Connection, trouble: StatusReason, lasts: bool) -> bool:
