@@ -21,7 +21,7 @@ from api.organization.installed import InstalledConnectors
 from api.organization.rulings import Rulings
 from api.policy import Ruling
 from api.secret import Secret
-from api.vault.vault import Vault
+from api.vault.vault import Unreadable, Vault
 from models import AuthenticationType, OAuthAppOrigin, Permission
 
 _LONGEST_KEY = 200
@@ -218,11 +218,15 @@ class Wishes:
         return Permission.USE in permissions.get(folder_id, Permission(0))
 
     async def _standing(self, connection: models.Connection, form: tuple[Field, ...]) -> dict[str, Secret]:
-        """The values that the connection has now, for the fields that are still asked for."""
+        """The values that the connection has now, for the fields that are still asked for; of secrets that do not open, none."""
         # With its connection as it is now, which may have been moved.
         credential = await models.Credential.get(connection_id=connection.id).select_related("connection")
         await self._vault.look_for_key(credential.secrets)
-        kept = Secrets.open(self._vault, credential.secrets, credential_place(credential.id, credential.connection.folder_id))
+        try:
+            kept = Secrets.open(self._vault, credential.secrets, credential_place(credential.id, credential.connection.folder_id))
+        except Unreadable:
+            # To reconnect is the way out of that, so it must not stand in its way: a person gives them anew.
+            kept = Secrets()
         standing = {name: Secret(value) for name, value in connection.site.items()} | dict(kept.fields)
         return {field.name: standing[field.name] for field in form if field.name in standing}
 

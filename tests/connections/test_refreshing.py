@@ -10,7 +10,7 @@ import api.connections.refresher
 import models
 from api.connections.requests import OwnApp, ReconnectRequest
 from api.connections.secrets import Secrets, credential_place
-from api.errors import ProviderFailure
+from api.errors import InvalidInput, ProviderFailure
 from api.sandbox.provider import Answer
 from api.sandbox.records import Mode
 from api.sandbox.sandbox import Switch
@@ -733,6 +733,31 @@ async def test_a_secret_that_does_not_open_stops_nobody_else_and_heals(here: Ins
 
     assert [status for _, status in await told(broken)] == ["ACTION_REQUIRED", "CONNECTED"]
     assert await told(sound) == []
+
+
+async def test_what_does_not_open_is_mended_by_a_new_consent(here: Installation) -> None:
+    connection = await here.connect_by_consent()
+    await spoil(connection)
+    await here.tick(after=DUE)
+
+    await reconnect(here, connection)
+
+    assert await state_of(connection) == (ConnectionStatus.CONNECTED, None)
+    await here.tick(after=DUE)
+    assert grants(here)[0] == (Mode.NORMAL, 1)
+
+
+async def test_what_does_not_open_is_mended_by_typing_it_again(here: Installation) -> None:
+    connection = await here.connect_with_token()
+    await spoil(connection)
+
+    with pytest.raises(InvalidInput) as refusal:
+        await here.patchbay.connecting.reconnect(here.ada, ReconnectRequest(connection.id))
+    await here.patchbay.connecting.reconnect(here.ada, ReconnectRequest(connection.id, {"token": here.personal_token()}))
+
+    assert refusal.value.fields.keys() == {"fields.token"}
+    assert (await secrets_of(here, connection)).fields == {"token": here.personal_token()}
+    assert await told(connection) == [(ConnectionEventType.RECONNECTED, ConnectionStatus.CONNECTED)]
 
 
 async def test_the_secret_of_an_app_that_does_not_open_is_told(here: Installation, token_endpoint: Endpoint) -> None:
