@@ -111,13 +111,13 @@ class Incidents:
         await self.resume(app.id)
 
     async def block(self, app_id: UUID, reason: StatusReason) -> None:
-        """Tell the connections of an app that it blocks them."""
+        """Tell the connections of an app that it blocks them, for as long as it does."""
 
         def tell(connection: models.Connection, now: datetime) -> bool:
             # What a person must do about the connection itself says more.
             return connection.due_at is not None and block(connection, reason, now, self._chance)
 
-        await self._for_each(app_id, tell)
+        await self._for_each(app_id, tell, while_it_lasts=True)
 
     async def resume(self, app_id: UUID) -> None:
         """Let all connections that an app blocked go on: each is due soon, and its status is what the provider says then."""
@@ -125,7 +125,7 @@ class Incidents:
         spread = min(_APART * count, _SPREAD_AT_MOST)
 
         def go_on(connection: models.Connection, now: datetime) -> bool:
-            if is_blocked(connection):
+            if is_blocked(connection) or _is_unreadable(connection):
                 due_at = now + spread * self._chance.random()
                 connection.due_at = due_at if connection.due_at is None else min(connection.due_at, due_at)
             return False
@@ -157,12 +157,15 @@ class Incidents:
         await self.block(app.id, reason)
         return row
 
-    async def _for_each(self, app_id: UUID, change: Callable[[models.Connection, datetime], bool]) -> None:
+    async def _for_each(self, app_id: UUID, change: Callable[[models.Connection, datetime], bool], *, while_it_lasts: bool = False) -> None:
         """Change the connections that an app renews, some at a time. `change` says whether a watcher sees it."""
         after: UUID | None = None
         while True:
             async with self._log.change() as record:
                 held = await _some_of(app_id, after)
+                # Asked while they are held: whoever ends the incident lets them go on after this, or before it and then nothing is told.
+                if while_it_lasts and not await has_incident(app_id):
+                    return
                 now = self._clock()
                 for connection in held:
                     previous, due_at = connection.status, connection.due_at
@@ -194,6 +197,16 @@ def is_blocked(connection: models.Connection) -> bool:
     """Whether a connection says that its app blocks it."""
     reason = connection.reason
     return connection.oauth_app_id is not None and reason is not None and reason.code is StatusReasonCode.INVALID_CLIENT
+
+
+async def has_incident(app_id: UUID | None) -> bool:
+    """Whether an app is at fault, as of now. To be relied on, ask it while the connection that it is asked for is held."""
+    return await models.OAuthApp.exists(id=app_id, incident_since__not_isnull=True)
+
+
+def _is_unreadable(connection: models.Connection) -> bool:
+    """Whether a secret does not open: the connection's, or its app's."""
+    return connection.reason is not None and connection.reason.code is StatusReasonCode.SECRET_UNREADABLE
 
 
 def is_another(now: models.OAuthApp, seen: models.OAuthApp) -> bool:

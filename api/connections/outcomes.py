@@ -15,7 +15,7 @@ import models
 from api.clock import Clock
 from api.connections import reasons
 from api.connections.attempt import Intent
-from api.connections.incidents import block, is_blocked
+from api.connections.incidents import block, has_incident, is_blocked
 from api.connections.journal import Journal
 from api.connections.proof import Proof
 from api.connections.provider import Provider
@@ -26,6 +26,7 @@ from api.events.log import EventLog
 from api.oauth.tokens import TokenSet
 from api.vault.vault import Vault
 from models import ConnectionEventType, ConnectionStatus, Fixer, StatusReason, StatusReasonCode
+from models.leases import Lease
 
 logger = logging.getLogger(__name__)
 
@@ -161,18 +162,26 @@ class Outcomes:
             # What a person must do about the connection itself says more.
             if connection.status is ConnectionStatus.ACTION_REQUIRED and connection.due_at is None:
                 return
+            if not await has_incident(connection.oauth_app_id):
+                # Mended meanwhile: whoever tells the connections so may have been here before.
+                connection.due_at = now
+                await connection.save(update_fields=["due_at"])
+                return
             previous = connection.status
             changed = block(connection, reason, now, self._chance)
             await connection.save(update_fields=_STATE)
             if changed:
                 await record.append(connection, ConnectionEventType.STATUS_CHANGED, previous_status=previous)
 
-    async def blocked(self, connection_id: UUID, reason: StatusReason, *, actor_id: UUID | None = None, enabling: bool = False) -> None:
+    async def blocked(self, lease: Lease, reason: StatusReason, *, actor_id: UUID | None = None, enabling: bool = False) -> None:
         """Nothing can be tried, for a reason on our own side. It is looked at again, later and later."""
         now = self._clock()
         async with self._log.change(actor_id) as record:
-            connection = await _find_locked(connection_id)
-            if connection is None or (connection.status is ConnectionStatus.DISABLED and not enabling):
+            connection = await _find_locked(lease.connection_id)
+            # A reconnect takes the lease away: what could not be opened is not the connection's any more.
+            if connection is None or connection.lease_number != lease.number:
+                return
+            if connection.status is ConnectionStatus.DISABLED and not enabling:
                 return
             previous = connection.status
             connection.failures += 1

@@ -260,7 +260,7 @@ class Refresher:
         if await self._recover_left_behind(lease.connection_id):
             return
         try:
-            async with self._telling_what_blocks(lease.connection_id):
+            async with self._telling_what_blocks(lease):
                 subject = await self._subject(lease.connection_id)
                 # It may have been switched off since it was claimed.
                 if subject is not None and subject.connection.status is not ConnectionStatus.DISABLED:
@@ -286,7 +286,7 @@ class Refresher:
             await self._note(subject, failure)
 
     async def _verify(self, lease: Lease, actor_id: UUID, *, enabling: bool) -> Proof:
-        blocked = self._telling_what_blocks(lease.connection_id, actor_id=actor_id, enabling=enabling)
+        blocked = self._telling_what_blocks(lease, actor_id=actor_id, enabling=enabling)
         try:
             async with asyncio.timeout(_ATTEMPT_SECONDS), blocked:
                 with self._vault.sealing():
@@ -331,9 +331,7 @@ class Refresher:
             return None
 
     @asynccontextmanager
-    async def _telling_what_blocks(
-        self, connection_id: UUID, *, actor_id: UUID | None = None, enabling: bool = False
-    ) -> AsyncIterator[None]:
+    async def _telling_what_blocks(self, lease: Lease, *, actor_id: UUID | None = None, enabling: bool = False) -> AsyncIterator[None]:
         """What stops an attempt on our own side becomes the status, and a ProviderFailure."""
         try:
             yield
@@ -342,7 +340,7 @@ class Refresher:
             reason = reasons.secret_unreadable()
         except ConnectorGone as gone:
             reason = reasons.connector_gone(gone.connector_key)
-        await self._outcomes.blocked(connection_id, reason, actor_id=actor_id, enabling=enabling)
+        await self._outcomes.blocked(lease, reason, actor_id=actor_id, enabling=enabling)
         raise ProviderFailure(reason, retryable=False)
 
     async def _renew(self, subject: Subject, lease: Lease, *, actor_id: UUID | None = None, enabling: bool = False) -> None:

@@ -23,6 +23,7 @@ class Stage(StrEnum):
     BEFORE_THE_JOURNAL = "after the answer, before the journal"
     BEFORE_THE_SAVE = "before the save"
     BEFORE_THE_VERDICT = "after a refusal, before it is written down"
+    BEFORE_BLOCKED = "after something on our side stopped it, before that is written down"
 
 
 class Stages:
@@ -36,6 +37,8 @@ class Stages:
         self._watch(refresher._journal, "answer", Stage.BEFORE_THE_JOURNAL, lambda arguments: arguments[0].row.connection_id)
         self._watch(refresher._outcomes, "renewed", Stage.BEFORE_THE_SAVE, lambda arguments: arguments[0].connection.id)
         self._watch(refresher._outcomes, "failed", Stage.BEFORE_THE_VERDICT, lambda arguments: arguments[0].connection.id)
+        self._watch(refresher._outcomes, "blocked", Stage.BEFORE_BLOCKED, lambda arguments: arguments[0].connection_id)
+        self._watch(refresher._outcomes, "blocked_by_app", Stage.BEFORE_BLOCKED, lambda arguments: arguments[0].connection.id)
         self._note_who_waits(refresher)
 
     def stop(self, connection: models.Connection, stage: Stage) -> None:

@@ -5,7 +5,8 @@ and stopped before that is written down; then it is done to all five, and they g
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 import models
 from api.connections.app_upkeep import NewSecret
+from api.connections.reasons import invalid_client
 from api.connections.requests import OwnApp, ReconnectRequest
 from api.errors import Conflict
 from api.organization.policy_wishes import PolicyWish
@@ -21,8 +23,9 @@ from api.sandbox.records import Grant, Mode
 from api.sandbox.sandbox import ClientSwitch, Switch
 from models import AuthenticationType, ConnectionEventType, ConnectionStatus, PolicyEnforcement, StatusReasonCode
 from tests.connections.stages import Stage, Stages
-from tests.connections.test_refreshing import secrets_of
-from tests.connections.watching import state_of
+from tests.connections.test_refreshing import secrets_of, spoil
+from tests.connections.trouble import NEVER_SEALED
+from tests.connections.watching import state_of, told
 from tests.installation import Installation
 
 pytestmark = pytest.mark.anyio
@@ -249,6 +252,73 @@ async def test_a_refresh_and_something_else_at_once_leave_what_is_true(here: Ins
     await goes_on(here, succeeding)
 
 
+# What stops an attempt on our own side
+
+
+@asynccontextmanager
+async def stopped(here: Installation, connection: models.Connection, stage: Stage) -> AsyncIterator[None]:
+    """A refresh of the connection is stopped there for as long as this lasts, and goes on to its end then."""
+    stages = Stages(here.patchbay.refresher)
+    stages.stop(connection, stage)
+    here.clock.move(DUE)
+    await here.patchbay.refresh_loop.tick()
+    await stages.reached()
+    try:
+        yield
+    finally:
+        stages.release()
+    await here.patchbay.refresher.settled()
+
+
+async def test_a_secret_that_did_not_open_says_nothing_of_the_one_that_replaced_it(here: Installation) -> None:
+    connection = await connect(here, 1)
+    await spoil(connection)
+
+    async with stopped(here, connection, Stage.BEFORE_BLOCKED):
+        await reconnect(here, connection)
+
+    assert await state_of(connection) == (CONNECTED, None)
+    assert await told(connection) == [(ConnectionEventType.RECONNECTED, CONNECTED)]
+
+
+async def test_an_app_that_is_mended_at_this_moment_blocks_nobody_for_long(here: Installation) -> None:
+    connection = await connect(here, 1)
+    here.sandbox.throw_for_client(ClientSwitch.NEW_SECRET)
+    here.sandbox.throw_for_client(ClientSwitch.RETIRE_SECRETS)
+
+    async with stopped(here, connection, Stage.BEFORE_BLOCKED):
+        assert connection.oauth_app_id is not None
+        await here.patchbay.app_upkeep.rotate(here.ada, NewSecret(connection.oauth_app_id, here.sandbox.client_secret))
+    await here.tick(after=timedelta(seconds=1))
+
+    assert await state_of(connection) == (CONNECTED, None)
+
+
+async def test_an_incident_that_is_over_is_told_to_nobody(here: Installation) -> None:
+    connection = await connect(here, 1)
+    assert connection.oauth_app_id is not None
+
+    await here.patchbay.incidents.block(connection.oauth_app_id, invalid_client("Sandbox"))
+
+    assert await state_of(connection) == (CONNECTED, None)
+    assert await told(connection) == []
+
+
+async def test_an_app_that_gets_a_secret_that_opens_is_tried_at_once(here: Installation) -> None:
+    connection = await connect(here, 1)
+    assert connection.oauth_app_id is not None
+    await models.OAuthApp.filter(id=connection.oauth_app_id).update(client_secret=NEVER_SEALED)
+    await here.tick(after=DUE)
+    for _ in range(9):
+        await here.tick(after=timedelta(minutes=30))
+    assert await state_of(connection) == (ConnectionStatus.ACTION_REQUIRED, StatusReasonCode.SECRET_UNREADABLE)
+
+    await here.patchbay.app_upkeep.rotate(here.ada, NewSecret(connection.oauth_app_id, here.sandbox.client_secret))
+    await here.tick(after=timedelta(seconds=1))
+
+    assert await state_of(connection) == (CONNECTED, None)
+
+
 async def connect(here: Installation, place: int) -> models.Connection:
     """With an app of its own, so that its grant at the provider is ended with it; in a folder of its own."""
     folder = await here.patchbay.folders.create(here.ada, name=f"Folder {place}", parent_id=None)
@@ -275,14 +345,14 @@ def grant(here: Installation, id: str | None) -> Grant:
 
 async def seen_of(here: Installation, connection: models.Connection, held: str | None, before: int) -> After | Gone:
     row = await models.Connection.get_or_none(id=connection.id)
-    told = (await events(connection))[before:]
+    happened = (await events(connection))[before:]
     was = grant(here, held)
     if row is None:
-        return Gone(told, was.mode)
+        return Gone(happened, was.mode)
     now_held = await grant_of(here, row)
     return After(
         state=await state_of(row),
-        told=told,
+        told=happened,
         name=row.name,
         is_default=row.is_default,
         has_moved=row.folder_id != connection.folder_id,
