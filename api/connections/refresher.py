@@ -354,6 +354,9 @@ class Refresher:
                 renewal = await self._ask(subject, app, client, attempt)
             except ProviderFailure as failure:
                 await self._give_up(attempt, failure)
+                if _is_dead(failure) and await self._recover_left_behind(subject.connection.id):
+                    # Whoever was thought dead had spent the token, and what came for it was journalled while this was refused.
+                    return
                 raise _interrupted(failure, subject) if attempt.intent.repeats else failure from None
             except (NotCarried, CourierAway) as error:
                 await self._not_sent(attempt)
@@ -523,7 +526,12 @@ async def _deliver(attempt: Coroutine[Any, Any, Result], answer: asyncio.Future[
 
 def _interrupted(failure: ProviderFailure, subject: Subject) -> ProviderFailure:
     """A dead grant after an exchange that was never answered: say that this may be why."""
-    if failure.reason.code is not StatusReasonCode.REAUTHENTICATION_REQUIRED:
+    if not _is_dead(failure):
         return failure
     reason = reasons.interrupted_refresh(subject.provider.name, failure.reason.provider_error)
     return ProviderFailure(reason, retryable=False)
+
+
+def _is_dead(failure: ProviderFailure) -> bool:
+    """Whether the provider does not know the token any more, or not yet the one that another exchange is just bringing."""
+    return failure.reason.code is StatusReasonCode.REAUTHENTICATION_REQUIRED

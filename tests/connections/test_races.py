@@ -24,7 +24,7 @@ from api.sandbox.sandbox import ClientSwitch, Switch
 from models import AuthenticationType, ConnectionEventType, ConnectionStatus, PolicyEnforcement, StatusReasonCode
 from tests.connections.stages import Stage, Stages
 from tests.connections.test_refreshing import secrets_of, spoil
-from tests.connections.trouble import NEVER_SEALED
+from tests.connections.trouble import NEVER_SEALED, Endpoint, Hold, another_server, refuses, tick
 from tests.connections.watching import state_of, told
 from tests.installation import Installation
 
@@ -32,6 +32,9 @@ pytestmark = pytest.mark.anyio
 
 BYO = AuthenticationType.OAUTH2_BRING_YOUR_OWN_APP
 DUE = timedelta(seconds=55)
+LEASE = timedelta(seconds=60)
+# Races of two servers: so many connections, so often.
+AT_ONCE, ROUNDS = 6, 2
 SUCCESSES = (Stage.BEFORE_THE_INTENT, Stage.BEFORE_THE_REQUEST, Stage.BEFORE_THE_JOURNAL, Stage.BEFORE_THE_SAVE)
 SUSPENDED = PolicyWish("sandbox", allowed=False, enforcement=PolicyEnforcement.SUSPEND)
 
@@ -250,6 +253,76 @@ async def test_a_refresh_and_something_else_at_once_leave_what_is_true(here: Ins
     assert await models.TokenJournal.all().count() == 0
     assert await models.Connection.filter(lease_holder__not_isnull=True).count() == 0
     await goes_on(here, succeeding)
+
+
+# Two servers, and a refusal that is none
+
+
+@asynccontextmanager
+async def taken_for_dead(here: Installation, connection: models.Connection, endpoint: Endpoint) -> AsyncIterator[tuple[Stages, Hold]]:
+    """One server's answer is on its way, its lease is over, and another server is being refused the token that it spent."""
+    stages = Stages(here.patchbay.refresher)
+    stages.stop(connection, Stage.BEFORE_THE_JOURNAL)
+    here.clock.move(DUE)
+    await here.patchbay.refresh_loop.tick()
+    await stages.reached()
+    here.clock.move(LEASE)
+    async with another_server(here) as other:
+        # Not by the sandbox itself, which would end the grant for it.
+        endpoint.says = refuses("invalid_grant")
+        with endpoint.holding() as refusal:
+            second = asyncio.ensure_future(tick(other))
+            await refusal.reached()
+            yield stages, refusal
+        await second
+        endpoint.says = None
+    await here.patchbay.refresher.settled()
+
+
+async def test_a_refusal_says_nothing_of_a_token_that_was_saved_meanwhile(here: Installation, token_endpoint: Endpoint) -> None:
+    connection = await connect(here, 1)
+
+    async with taken_for_dead(here, connection, token_endpoint) as (stages, _):
+        stages.release()
+        await here.patchbay.refresher.settled()
+
+    assert await state_of(connection) == (CONNECTED, None)
+    assert await told(connection) == []
+    await goes_on(here, [connection])
+
+
+async def test_a_refusal_says_nothing_of_a_token_that_was_journalled_meanwhile(here: Installation, token_endpoint: Endpoint) -> None:
+    connection = await connect(here, 1)
+
+    async with taken_for_dead(here, connection, token_endpoint) as (stages, refusal):
+        stages.release()
+        stages.stop(connection, Stage.BEFORE_THE_SAVE)
+        await stages.reached()
+        refusal.release()
+        while (await models.Connection.get(id=connection.id)).last_refreshed_at is None:
+            await asyncio.sleep(0)
+        stages.release()
+
+    assert await state_of(connection) == (CONNECTED, None)
+    assert await told(connection) == []
+    assert await models.TokenJournal.all().count() == 0
+    await goes_on(here, [connection])
+
+
+async def test_servers_that_look_after_the_same_connections_at_once_flag_none(here: Installation, token_endpoint: Endpoint) -> None:
+    connections = [await here.connect_by_consent() for _ in range(AT_ONCE)]
+    token_endpoint.asked = 0
+
+    async with another_server(here) as other:
+        for _ in range(ROUNDS):
+            here.clock.move(DUE)
+            asked = [server.connections.verify(here.ada, each.id) for server in (here.patchbay, other) for each in connections[::2]]
+            await asyncio.gather(tick(here.patchbay), tick(other), *asked, tick(here.patchbay), tick(other))
+
+    assert token_endpoint.asked == AT_ONCE * ROUNDS
+    assert [(grant.mode, grant.refreshes) for grant in here.sandbox.overview().grants] == [(Mode.NORMAL, ROUNDS)] * AT_ONCE
+    assert [await told(connection) for connection in connections] == [[]] * AT_ONCE
+    assert await models.TokenJournal.all().count() == 0
 
 
 # What stops an attempt on our own side
