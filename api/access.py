@@ -4,8 +4,7 @@ A grant in a folder holds for every folder below it. A personal workspace is its
 end what is in it or hand it over; in every shared folder an administrator may do everything.
 
 What is allowed is asked in the transaction that does it, and stays so until that ends: on PostgreSQL the row of whoever acts is held, and
-who takes a right away waits for it. One order for all who hold rows, so that none waits for another for good: the lock upon policies,
-people by their ids, groups, connections, OAuth apps.
+who takes a right away waits for it. In which order rows are held, so that none waits for another for good, is told in `models.locks`.
 """
 
 from collections.abc import Collection

@@ -1,4 +1,17 @@
-"""Locks upon what has no row: who may change something, while nobody relies on it."""
+"""Locks: in which order a transaction takes them, and those upon what has no row.
+
+Whoever holds one lock and waits for another must not meet who does it the other way round: PostgreSQL would let them wait for a second,
+and then end one of them. So there is one order, for everybody; what is not needed is left out:
+
+1. the locks in here, upon policies, then upon the connectors that are offered
+2. people, by their ids (`Access.hold`; whoever acts is held by asking what they may do)
+3. groups and folders, by their ids
+4. connections, by their ids, and then what hangs upon them: credential, journal
+5. OAuth apps; one that is to be deleted is held with its key from the beginning, so that it waits for those who are about to refer to it
+6. consents
+
+On SQLite one transaction writes at a time, and there is nothing to order.
+"""
 
 from enum import IntEnum
 

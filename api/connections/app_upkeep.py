@@ -187,7 +187,7 @@ class AppUpkeep:
         async with self._audit.act(actor, "oauth_app.delete", app_id) as act:
             try:
                 async with self._log.change(actor.user_id):
-                    app = await self._apps.hold(actor, app_id, Permission.DELETE)
+                    app = await self._apps.hold(actor, app_id, Permission.DELETE, with_key=True)
                     await _refuse_where_used(app)
                     await _end_consents(app)
                     await app.delete()

@@ -162,8 +162,7 @@ class Moving:
         connection.updated_at = self._clock()
         await self._save(connection)
         await record.append(connection, ConnectionEventType.OWNER_CHANGED)
-        # Other policies may be for the new owner.
-        await self._suspensions.reconsider(actor_id=actor_id, connector_keys=[connection.connector_key], user_ids=[owner_id])
+        await self._suspensions.reconsider_held(connection, actor_id=actor_id)
 
     async def _save(self, connection: models.Connection) -> None:
         try:

@@ -62,12 +62,14 @@ class OAuthApps:
         """
         return await self._allowed(actor, await models.OAuthApp.get_or_none(id=app_id), permission)
 
-    async def hold(self, actor: Actor, app_id: UUID, permission: Permission) -> models.OAuthApp:
-        """As `get`, and nobody else changes it until the transaction ends."""
-        # People before apps: who holds one and waits for the other must not meet who does it the other way round.
+    async def hold(self, actor: Actor, app_id: UUID, permission: Permission, *, with_key: bool = False) -> models.OAuthApp:
+        """As `get`, and nobody else changes it until the transaction ends.
+
+        Whoever connects with it meanwhile does not wait for this, unless it is held with its key, to be deleted.
+        """
+        # People before apps.
         await self._access.is_known(actor)
-        # Without the key, so that whoever connects with the app meanwhile does not wait for this.
-        app = await models.OAuthApp.select_for_update(no_key=True).get_or_none(id=app_id)
+        app = await models.OAuthApp.select_for_update(no_key=not with_key).get_or_none(id=app_id)
         return await self._allowed(actor, app, permission)
 
     async def connection_counts(self, app_ids: Sequence[UUID]) -> dict[UUID, int]:

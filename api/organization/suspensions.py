@@ -64,13 +64,21 @@ class Suspensions:
     ) -> Settled:
         """Switch off what a policy now suspends, and let go on what none does any more: of these connectors and owners; None: of all.
 
-        Call it last in the transaction that changed policies, the members of groups, or an owner.
+        Call it last in the transaction that changed policies or the members of groups. It holds connections, so that none may be held.
         """
         async with self._log.change(actor_id) as record:
             await self.keep_others_out()
             rulebook = await read_rulebook(connector_keys=connector_keys, user_ids=user_ids)
             standings = await read_standings(rulebook.connector_keys, connector_keys=connector_keys, user_ids=user_ids)
             return await self._settle(record, rulebook, standings)
+
+    async def reconsider_held(self, connection: models.Connection, *, actor_id: UUID | None) -> None:
+        """As `reconsider`, for one connection that is held and got another owner: other policies may be for them."""
+        key, owner_id = connection.connector_key, connection.owner_id
+        async with self._log.change(actor_id) as record:
+            rulebook = await read_rulebook(connector_keys=[key], user_ids=[owner_id])
+            standings = await read_standings([key], connector_keys=[key], user_ids=[owner_id])
+            await self._settle(record, rulebook, [standing for standing in standings if standing.id == connection.id])
 
     async def _settle(self, record: Record, rulebook: Rulebook, standings: Iterable[Standing]) -> Settled:
         wanted = suspended_by(rulebook, standings)
