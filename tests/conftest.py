@@ -12,6 +12,7 @@ import tempfile
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
 from uuid import uuid4
@@ -48,19 +49,19 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-def sqlite_url(tmp_path: Path, _sqlite_template: Path) -> str:
+def sqlite_url(tmp_path: Path, sqlite_template: Path) -> str:
     """A migrated, empty SQLite database."""
     file = tmp_path / "patchbay.db"
-    shutil.copy(_sqlite_template, file)
+    shutil.copy(sqlite_template, file)
     return f"sqlite://{file}"
 
 
 @pytest.fixture
-def postgresql_url(_postgresql_copies: "Copies") -> Iterator[str]:
+def postgresql_url(postgresql_copies: "Copies") -> Iterator[str]:
     """A migrated, empty PostgreSQL database."""
-    name = _postgresql_copies.take()
-    yield _beside(_postgresql_copies.server, name)
-    _postgresql_copies.give_back(name)
+    name = postgresql_copies.take()
+    yield beside(postgresql_copies.server, name)
+    postgresql_copies.give_back(name)
 
 
 @pytest.fixture
@@ -68,12 +69,18 @@ def bare_postgresql_url(postgresql_server: str) -> Iterator[str]:
     """A PostgreSQL database without any table."""
     name = f"patchbay_{uuid4().hex}"
     _finish(_execute(postgresql_server, f'CREATE DATABASE "{name}"'))
-    yield _beside(postgresql_server, name)
+    yield beside(postgresql_server, name)
     _finish(_execute(postgresql_server, f'DROP DATABASE "{name}" WITH (FORCE)'))
 
 
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
+    with postgresql_started() as url:
+        yield url
+
+
+@contextmanager
+def postgresql_started() -> Iterator[str]:
     """The URL of a database on a server where tests may create others."""
     if url := os.environ.get("PATCHBAY_TEST_POSTGRESQL"):
         yield url
@@ -91,17 +98,17 @@ def postgresql_server() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def _postgresql_copies(postgresql_server: str) -> Iterator["Copies"]:
+def postgresql_copies(postgresql_server: str) -> Iterator["Copies"]:
     # Named by what made it, so that a server that outlives the run never serves an old one.
     source = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(MIGRATIONS.glob("*.py")))).hexdigest()[:16]
     template = f"patchbay_template_{source}"
-    _finish(_make_template(postgresql_server, template))
+    _finish(make_template(postgresql_server, template))
     with Copies(postgresql_server, template) as copies:
         yield copies
 
 
 @pytest.fixture(scope="session")
-def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("template") / "patchbay.db"
     _finish(migrate(f"sqlite://{file}"))
     return file
@@ -146,14 +153,14 @@ async def _make_fast(url: str) -> None:
     await _execute(url, "SELECT pg_reload_conf()")
 
 
-async def _make_template(server: str, name: str) -> None:
+async def make_template(server: str, name: str) -> None:
     session = await asyncpg.connect(**DatabaseUrl.parse(server).credentials)
     try:
         await session.execute(f"SELECT pg_advisory_lock({TEMPLATE_LOCK})")
         if not await session.fetchval("SELECT true FROM pg_database WHERE datname = $1 AND datistemplate", name):
             await session.execute(f'DROP DATABASE IF EXISTS "{name}"')
             await session.execute(f'CREATE DATABASE "{name}"')
-            await migrate(_beside(server, name))
+            await migrate(beside(server, name))
             # The mark that it is complete. Nobody connects to it any more, or it could not be copied.
             await session.execute(f'ALTER DATABASE "{name}" WITH IS_TEMPLATE true ALLOW_CONNECTIONS false')
     finally:
@@ -168,7 +175,7 @@ async def _execute(url: str, sql: str) -> None:
         await session.close()
 
 
-def _beside(url: str, name: str) -> str:
+def beside(url: str, name: str) -> str:
     """The URL of another database on the same server."""
     address, _, options = url.partition("?")
     return f"{address.rpartition('/')[0]}/{name}{'?' if options else ''}{options}"
