@@ -144,6 +144,14 @@ class Option:
         """Whether a new token can be had from what was typed, without a person."""
         return self.grant is not None and not self.type.needs_consent
 
+    @property
+    def is_strict(self) -> bool:
+        """Whether a refresh token is over once it is used, as far as is known: if the answer is lost, so is the grant."""
+        if self.grant is None or self.repeatable:
+            return False
+        refresh = self.grant.refresh
+        return refresh.supported and not refresh.swaps and refresh.rotates is not False and refresh.reuse_window is None
+
 
 class Evidence(StrEnum):
     """What a connector rests on. Single facts that are unsure are named one by one besides."""

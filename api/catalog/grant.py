@@ -58,6 +58,9 @@ class Refresh:
     minimum_age: timedelta | None = None
     # A refresh token that is not used for so long is dead, so it is used in time.
     idle_lifetime: timedelta | None = None
+    # How many token requests of one app the provider takes a second, and how many at once, where that is less than usual.
+    rate: float | None = None
+    concurrency: int | None = None
 
 
 class AssertionUse(StrEnum):

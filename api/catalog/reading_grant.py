@@ -1,5 +1,6 @@
 """The part of a connector file that tells how a token is got, renewed and taken back."""
 
+import re
 from datetime import timedelta
 
 from api.catalog.binding import Binding
@@ -23,6 +24,8 @@ _METHODS = words("GET", "POST", "PUT", "PATCH", "DELETE")
 _TOKEN_METHODS = words("GET", "POST")
 _USES = {use.value: use for use in AssertionUse}
 _BLAMES = {blame.value: blame for blame in Blame}
+_RATE = re.compile(r"([1-9][0-9]{0,5}) per (second|minute|hour)")
+_SECONDS = {"second": 1, "minute": 60, "hour": 3600}
 
 # What the protocol says itself: a file may not say it differently.
 _AUTHORIZE_RESERVED = {
@@ -173,12 +176,27 @@ def _refresh(table: Table, binding: Binding, gets_app_secret: bool) -> Refresh:
         swaps_at_once=table.flag("swaps_at_once", False),
         minimum_age=table.find_duration("minimum_age"),
         idle_lifetime=table.find_duration("idle_lifetime"),
+        rate=_rate(table),
+        concurrency=table.find_number("concurrency"),
     )
+    if refresh.concurrency is not None and refresh.concurrency < 1:
+        table.complain("concurrency", "must be at least 1")
     if refresh.swaps and "grant_type" not in refresh.parameters:
         table.complain("parameters", "a swap names its grant_type")
     if refresh.swaps_at_once and not refresh.swaps:
         table.complain("swaps_at_once", "stands with swaps")
     return refresh
+
+
+def _rate(table: Table) -> float | None:
+    text = table.find_text("rate")
+    if text is None:
+        return None
+    match = _RATE.fullmatch(text)
+    if match is None:
+        table.complain("rate", "must be a rate such as “10 per second” or “300 per minute”")
+        return None
+    return int(match[1]) / _SECONDS[match[2]]
 
 
 def _revocation(table: Table | None, binding: Binding, gets_app_secret: bool) -> Revocation | None:

@@ -117,6 +117,9 @@ class Table:
         self._known.add(key)
         return self.choice(key, choices, next(iter(choices))) if key in self else None
 
+    def find_number(self, key: str) -> int | None:
+        return self._value(key, int, "a whole number", None)
+
     def find_duration(self, key: str) -> timedelta | None:
         text = self.find_text(key)
         if text is None:

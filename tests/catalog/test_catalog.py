@@ -77,6 +77,8 @@ rotates = true
 client_authentication = "client_secret_post"
 parameters = { tenant = "{tenant}" }
 reuse_window = "30 seconds"
+rate = "300 per minute"
+concurrency = 2
 """
 
 
@@ -157,6 +159,8 @@ def test_a_file_is_read_to_the_last_key(tmp_path: Path) -> None:
                         client_authentication="client_secret_post",
                         parameters={"tenant": Template("{tenant}")},
                         reuse_window=timedelta(seconds=30),
+                        rate=5.0,
+                        concurrency=2,
                     ),
                     revocation=Revocation(Template("{cloud}/revoke"), method="DELETE", headers={"X-Token": Template("{token}")}),
                 ),

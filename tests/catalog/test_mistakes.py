@@ -87,6 +87,17 @@ CASES = {
     ),
     "a duration without a unit": ('"30 minutes"', '"30"', "consent.default_lifetime: must be a duration such as “30 minutes” or “90 days”"),
     "a duration that is a number": ('"30 minutes"', "1800", "consent.default_lifetime: must be a text"),
+    "a rate without a unit": (
+        'pkce = "required"',
+        'pkce = "required"\nrefresh.rate = "10"',
+        "consent.refresh.rate: must be a rate such as “10 per second” or “300 per minute”",
+    ),
+    "a rate that is a number": ('pkce = "required"', 'pkce = "required"\nrefresh.rate = 10', "consent.refresh.rate: must be a text"),
+    "nothing at once": (
+        'pkce = "required"',
+        'pkce = "required"\nrefresh.concurrency = 0',
+        "consent.refresh.concurrency: must be at least 1",
+    ),
     "a placeholder that nothing fills": (
         "/authorize",
         "/{tenants}/authorize",
