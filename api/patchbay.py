@@ -14,9 +14,11 @@ from urllib.parse import urlsplit
 from api.access import Access
 from api.audit import Audit
 from api.catalog.catalog import CONNECTORS, Catalog
-from api.clock import Clock, utc_now
+from api.clock import Clock, Steady, steady_beside, utc_now
+from api.connections.admission import Admission
 from api.connections.app_check import AppCheck
 from api.connections.app_upkeep import AppUpkeep
+from api.connections.clock_watch import ClockWatch
 from api.connections.connecting import Connecting
 from api.connections.consent import Addresses
 from api.connections.exchange import Exchange
@@ -26,7 +28,7 @@ from api.connections.keeping import Keeper
 from api.connections.moving import Moving
 from api.connections.offers import Offers
 from api.connections.outcomes import Outcomes
-from api.connections.pacing import Pacing
+from api.connections.pacing import Limits, Pacing
 from api.connections.proof import Prover
 from api.connections.reading import Reading
 from api.connections.refresh_loop import RefreshLoop
@@ -106,6 +108,7 @@ async def open_patchbay(
     settings: Settings,
     *,
     clock: Clock = utc_now,
+    steady: Steady | None = None,
     chance: random.Random | None = None,
     serves: bool = True,
     refreshes: bool = True,
@@ -130,7 +133,9 @@ async def open_patchbay(
         client = outbound(guard) if outbound is not None else OutboundClient(guard, ca_file=settings.egress_ca_file)
         http = await stack.enter_async_context(client)
         carrier = await stack.enter_async_context(_courier(settings, vault)) if courier else None
-        patchbay = _assemble(settings, clock, chance or random.Random(), database, vault, catalog, http, carrier)
+        patchbay = _assemble(
+            settings, clock, steady or steady_beside(clock), chance or random.Random(), database, vault, catalog, http, carrier
+        )
         if serves or refreshes:
             patchbay.replicas.refreshes = refreshes
             await stack.enter_async_context(patchbay.replicas.running())
@@ -147,6 +152,7 @@ async def open_patchbay(
 def _assemble(
     settings: Settings,
     clock: Clock,
+    steady: Steady,
     chance: random.Random,
     database: Database,
     vault: Vault,
@@ -173,6 +179,8 @@ def _assemble(
     keeper = Keeper(vault=vault, log=log, apps=apps, clock=clock, chance=chance)
     journal = Journal(vault, http, courier, clock)
     holder = f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(4)}"
+    pacing = Pacing(steady=steady, chance=chance, limits=Limits(settings.provider_rate, settings.provider_concurrency))
+    watch = ClockWatch(clock, steady)
     refresher = Refresher(
         catalog=catalog,
         vault=vault,
@@ -182,7 +190,8 @@ def _assemble(
         incidents=incidents,
         journal=journal,
         outcomes=Outcomes(vault=vault, log=log, journal=journal, clock=clock, chance=chance),
-        pacing=Pacing(clock),
+        pacing=pacing,
+        admission=Admission(catalog=catalog, pacing=pacing, watch=watch, chance=chance),
         clock=clock,
         holder=holder,
     )
@@ -245,6 +254,7 @@ def _assemble(
             audit_log,
             incidents,
             app_warnings,
+            watch,
             schedule=settings.refresh_schedule,
             concurrency=settings.refresh_concurrency,
             clock=clock,

@@ -70,6 +70,9 @@ class Settings:
     courier: bool = True
     # None: the audit log is kept for good.
     audit_retention: timedelta | None = None
+    # Of each OAuth app at each host, and of each host.
+    provider_rate: int = 20
+    provider_concurrency: int = 8
     # None: people sign in without an identity provider.
     oidc_issuer: str | None = None
     oidc_client_id: str | None = None
@@ -136,6 +139,8 @@ class Settings:
             installed_connectors=values["INSTALLED_CONNECTORS"],
             refresh_schedule=given("REFRESH_SCHEDULE", "*/5 * * * * *"),
             refresh_concurrency=given("REFRESH_CONCURRENCY", 64),
+            provider_rate=given("PROVIDER_RATE", 20),
+            provider_concurrency=given("PROVIDER_CONCURRENCY", 8),
             log_level=given("LOG_LEVEL", "INFO"),
             courier=given("COURIER", True),
             audit_retention=None if values["AUDIT_DAYS"] is None else timedelta(days=values["AUDIT_DAYS"]),
@@ -410,6 +415,20 @@ VARIABLES = (
         "on",
         "Whether a process beside the server asks for tokens, and keeps each answer on disk until it is saved.",
         _switch,
+    ),
+    Variable(
+        "PROVIDER_RATE",
+        "1 to 10000",
+        "20",
+        "How many requests a second each OAuth app makes at most at its provider, to keep connections alive.",
+        _between(1, 10_000),
+    ),
+    Variable(
+        "PROVIDER_CONCURRENCY",
+        "1 to 1000",
+        "8",
+        "How many requests a provider's host gets at once; four at most where each of them spends a refresh token.",
+        _between(1, 1000),
     ),
     Variable("AUDIT_DAYS", "1 to 36500", "", "For how many days the audit log is kept; without it, for good.", _between(1, 36_500)),
     Variable("LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", "INFO", "What is logged.", _level),

@@ -3,34 +3,57 @@
 A lease saves double work. What keeps a late answer from overwriting a newer one is the comparison on saving, not the lease.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from tortoise.context import require_context
 from tortoise.expressions import F
 
-from models.connection import Connection
+from models.connection import AuthenticationType, Connection
 from models.rows import rows
+from models.status import ConnectionStatus
 
 _CLAIM = """
 UPDATE connection SET lease_holder = $2, lease_until = $3, lease_number = lease_number + 1
 WHERE id = $1 AND (lease_until IS NULL OR lease_until <= $4)
 RETURNING id, lease_number
 """
+# One piece of the index for each priority, none longer than the limit: however many are due, and however many more are not.
+_NEXT = """
+SELECT * FROM (
+  SELECT id, priority, due_at FROM connection
+  WHERE priority = {priority} AND due_at <= $3 AND (lease_until IS NULL OR lease_until <= $3) ORDER BY due_at LIMIT $4 {skip_locked}
+) AS next_{priority}
+"""
 # The due time moves with the claim: if the holder dies, the connection is due again when its lease is over.
 _CLAIM_DUE = """
+WITH upcoming AS ({upcoming}), late AS (SELECT id FROM upcoming WHERE due_at <= $5 ORDER BY due_at LIMIT $6)
 UPDATE connection SET lease_holder = $1, lease_until = $2, lease_number = lease_number + 1, due_at = $2
 WHERE id IN (
-  SELECT id FROM connection WHERE due_at <= $3 AND (lease_until IS NULL OR lease_until <= $3) ORDER BY due_at LIMIT $4 {skip_locked}
+  SELECT id FROM upcoming ORDER BY CASE WHEN id IN (SELECT id FROM late) THEN 0 ELSE 1 END, priority, due_at LIMIT $4
 )
-RETURNING id, lease_number
+RETURNING id, lease_number, connector_key, authentication_type, option_key, oauth_app_id, site,
+  status, renewable, expires_at, last_used_at, created_at, priority
 """
 _TAKE_OVER = """
 UPDATE connection SET lease_holder = $2, lease_until = $3, lease_number = lease_number + 1
 WHERE id = $1 AND lease_number = $4
 RETURNING id, lease_number
 """
+_PUT_OFF = """
+UPDATE connection SET due_at = later.column3, priority = later.column4, lease_holder = NULL, lease_until = NULL
+FROM (VALUES {rows}) AS later
+WHERE connection.id = later.column1 AND lease_number = later.column2 AND due_at IS NOT NULL
+"""
+_PUT_OFF_AT_ONCE = 500
+_BRING_BACK = """
+UPDATE connection SET lease_holder = NULL, lease_until = NULL, due_at = CASE WHEN due_at > $1 THEN $1 ELSE due_at END
+WHERE lease_until > $2 OR (due_at > $1 AND (last_refreshed_at > $2 OR last_verified_at > $2))
+"""
+# Clocks of several machines differ, and a lease is of the next minute.
+_FUTURE = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +74,31 @@ class Term:
     send_before: float
 
 
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A connection that was due, with what says whether it can be looked after now."""
+
+    lease: Lease
+    connector_key: str
+    authentication_type: AuthenticationType
+    option_key: str | None
+    oauth_app_id: UUID | None
+    site: Mapping[str, str]
+    status: ConnectionStatus
+    renewable: bool
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    created_at: datetime
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    lease: Lease
+    due_at: datetime
+    priority: int
+
+
 async def claim(connection_id: UUID, term: Term) -> Lease | None:
     """The lease of one connection; None while another holds it."""
     claimed = await rows(_CLAIM, [connection_id, term.holder, term.until, term.now], id=UUID)
@@ -63,12 +111,42 @@ async def take_over(connection_id: UUID, number: int, term: Term) -> Lease | Non
     return Lease(claimed[0]["id"], claimed[0]["lease_number"], term.send_before) if claimed else None
 
 
-async def claim_due(term: Term, *, limit: int) -> list[Lease]:
-    """Leases of connections that are due, the longest waiting first. No two processes claim the same."""
-    shared = require_context().db().capabilities.dialect == "postgres"
-    statement = _CLAIM_DUE.format(skip_locked="FOR UPDATE SKIP LOCKED" if shared else "")
-    claimed = await rows(statement, [term.holder, term.until, term.now, limit], id=UUID)
-    return [Lease(row["id"], row["lease_number"], term.send_before) for row in claimed]
+async def claim_due(term: Term, *, limit: int, late: datetime, late_limit: int) -> list[Due]:
+    """Leases of connections that are due, in no order. No two processes claim the same.
+
+    First as many as `late_limit` of those that are due since `late`, the longest waiting first, and then by priority.
+    """
+    skip_locked = "FOR UPDATE SKIP LOCKED" if _is_postgresql() else ""
+    upcoming = "UNION ALL".join(_NEXT.format(priority=priority, skip_locked=skip_locked) for priority in range(3))
+    claimed = await rows(
+        _CLAIM_DUE.format(upcoming=upcoming),
+        [term.holder, term.until, term.now, limit, late, late_limit],
+        id=UUID,
+        oauth_app_id=UUID,
+        site=dict,
+        authentication_type=AuthenticationType,
+        status=ConnectionStatus,
+        renewable=bool,
+        expires_at=datetime,
+        last_used_at=datetime,
+        created_at=datetime,
+    )
+    return [Due(Lease(row.pop("id"), row.pop("lease_number"), term.send_before), **row) for row in claimed]
+
+
+async def put_off(postponed: Sequence[Postponed]) -> None:
+    """Give leases back and make their connections due later, as far as they are still these."""
+    id, number, time, priority = ("::uuid", "::bigint", "::timestamptz", "::smallint") if _is_postgresql() else ("", "", "", "")
+    for start in range(0, len(postponed), _PUT_OFF_AT_ONCE):
+        some = postponed[start : start + _PUT_OFF_AT_ONCE]
+        places = (f"(${4 * n + 1}{id}, ${4 * n + 2}{number}, ${4 * n + 3}{time}, ${4 * n + 4}{priority})" for n in range(len(some)))
+        values = [value for each in some for value in (each.lease.connection_id, each.lease.number, each.due_at, each.priority)]
+        await rows(_PUT_OFF.format(rows=", ".join(places)), values)
+
+
+async def bring_back(now: datetime) -> None:
+    """Make due what was done or claimed by a clock that was ahead, and would else wait until time has come there too."""
+    await rows(_BRING_BACK, [now, now + _FUTURE])
 
 
 async def release(lease: Lease) -> None:
@@ -88,3 +166,7 @@ async def end_lease(connection_id: UUID, number: int, *, due_at: datetime) -> No
     held = Connection.filter(id=connection_id, lease_number=number)
     await held.filter(due_at__not_isnull=True).update(due_at=due_at)
     await held.update(lease_holder=None, lease_until=None)
+
+
+def _is_postgresql() -> bool:
+    return require_context().db().capabilities.dialect == "postgres"

@@ -20,6 +20,7 @@ from starlette.routing import Mount
 
 import models
 from api.access import Actor
+from api.clock import Steady
 from api.connections.requests import ConnectRequest
 from api.events.log import EventLog
 from api.patchbay import Patchbay, open_patchbay
@@ -142,9 +143,15 @@ class _Form(HTMLParser):
 
 @asynccontextmanager
 async def installed(
-    database_url: str, folder: Path, clock: HeldClock, *, courier: bool = False, **environment: str
+    database_url: str,
+    folder: Path,
+    clock: HeldClock,
+    *,
+    steady: Steady | None = None,
+    courier: bool = False,
+    **environment: str,
 ) -> AsyncIterator[Installation]:
-    """Open a Patchbay on a migrated database, and the sandbox beside it."""
+    """Open a Patchbay on a migrated database, and the sandbox beside it. `steady` goes on where the clock is set."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
         callback = f"{origin}/provisioning_/callback/sandbox"
@@ -163,7 +170,7 @@ async def installed(
         )
         async with (
             served(Starlette(routes=[Mount("/sandbox", provider)]), listener),
-            open_patchbay(settings, clock=clock, chance=random.Random(1), courier=courier) as patchbay,
+            open_patchbay(settings, clock=clock, steady=steady, chance=random.Random(1), courier=courier) as patchbay,
             httpx2.AsyncClient() as browser,
         ):
             yield await _set_up(patchbay, provider.state.sandbox, clock, browser)

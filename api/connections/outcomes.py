@@ -19,7 +19,7 @@ from api.connections.incidents import block, has_incident, is_blocked
 from api.connections.journal import Journal
 from api.connections.proof import Proof
 from api.connections.provider import Provider
-from api.connections.schedule import next_due, retry_at
+from api.connections.schedule import next_due, priority_of, retry_at
 from api.connections.secrets import Secrets, credential_place
 from api.errors import ProviderFailure
 from api.events.log import EventLog
@@ -99,6 +99,7 @@ class Outcomes:
             if tokens.scopes is not None:
                 connection.scopes = list(tokens.scopes)
             self._plan(connection, subject, now)
+            _rank(connection, now)
             await connection.save(update_fields=[*_STATE, "expires_at", "last_refreshed_at", "app_secret_at", "scopes"])
             if changed:
                 await record.append(connection, ConnectionEventType.STATUS_CHANGED, previous_status=previous)
@@ -117,6 +118,7 @@ class Outcomes:
             connection.last_verified_at = now
             connection.account = proof.account or connection.account
             self._plan(connection, subject, now)
+            _rank(connection, now)
             await connection.save(update_fields=[*_STATE, "last_verified_at", "account"])
             if changed:
                 await record.append(connection, ConnectionEventType.STATUS_CHANGED, previous_status=previous)
@@ -146,6 +148,7 @@ class Outcomes:
             else:
                 changed = connection.enter(status, reason, now)
                 connection.due_at = None if _is_over(connection) else self._again_at(connection, failure, now)
+                _rank(connection, now)
             connection.updated_at = now if changed else connection.updated_at
             await connection.save(update_fields=_STATE)
             if changed:
@@ -169,6 +172,7 @@ class Outcomes:
                 return
             previous = connection.status
             changed = block(connection, reason, now, self._chance)
+            _rank(connection, now)
             await connection.save(update_fields=_STATE)
             if changed:
                 await record.append(connection, ConnectionEventType.STATUS_CHANGED, previous_status=previous)
@@ -186,6 +190,7 @@ class Outcomes:
             previous = connection.status
             connection.failures += 1
             connection.due_at = retry_at(now, connection.failures, self._chance)
+            _rank(connection, now)
             changed = connection.enter(ConnectionStatus.ACTION_REQUIRED, reason, now)
             connection.updated_at = now if changed else connection.updated_at
             await connection.save(update_fields=_STATE)
@@ -207,6 +212,7 @@ class Outcomes:
                 lasts = connection.expires_at is not None and connection.expires_at > now
                 status = ConnectionStatus.CONNECTED if lasts else ConnectionStatus.ACTION_REQUIRED
                 changed = connection.enter(status, reasons.internal_error(), now)
+            _rank(connection, now)
             connection.updated_at = now if changed else connection.updated_at
             await connection.save(update_fields=_STATE)
             if changed:
@@ -279,7 +285,7 @@ class Outcomes:
 
 
 # What an attempt may change besides the columns that it names.
-_STATE = ["status", "reason_json", "status_changed_at", "failures", "internal_failures", "due_at", "updated_at"]
+_STATE = ["status", "reason_json", "status_changed_at", "failures", "internal_failures", "due_at", "priority", "updated_at"]
 
 
 async def _find_locked(connection_id: UUID) -> models.Connection | None:
@@ -300,6 +306,16 @@ def _is_over(connection: models.Connection) -> bool:
     if connection.status is not ConnectionStatus.ACTION_REQUIRED or is_blocked(connection):
         return False
     return reason is None or reason.code is not StatusReasonCode.PROVIDER_UNREACHABLE
+
+
+def _rank(connection: models.Connection, now: datetime) -> None:
+    connection.priority = priority_of(
+        connection.due_at,
+        now=now,
+        expires_at=connection.expires_at,
+        last_used_at=connection.last_used_at,
+        created_at=connection.created_at,
+    )
 
 
 def _hides(connection: models.Connection, trouble: StatusReason, lasts: bool) -> bool:

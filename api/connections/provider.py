@@ -34,14 +34,22 @@ class Provider:
 
     @property
     def host(self) -> str:
-        """The host that renews or proves the credential: what pacing and failures are counted by."""
-        grant, login = self.option.grant, self.option.login
-        if login is not None:
-            return login.host.render(self._values()).lower()
+        """The host that renews the credential, or else proves it."""
+        grant = self.option.grant
+        return self._host_of(None if grant is None else grant.token_url)
+
+    @property
+    def proof_host(self) -> str:
+        """The host that proves the credential, as far as it is known before the request is made."""
+        return self._host_of(None)
+
+    def _host_of(self, url: Template | None) -> str:
+        if self.option.login is not None:
+            return self.option.login.host.render(self._values()).lower()
         render = _Renderer(self._values())
-        for template in (None if grant is None else grant.token_url, self.option.base_url, self.connector.base_url):
-            if url := render.known(template):
-                return urlsplit(url).netloc.lower()
+        for template in (url, self.option.base_url, self.connector.base_url):
+            if known := render.known(template):
+                return urlsplit(known).netloc.lower()
         return self.connector.key
 
     @property

@@ -10,6 +10,7 @@ import aiocron
 
 import models
 from api.clock import Clock
+from api.connections.clock_watch import ClockWatch
 from api.connections.incidents import Incidents
 from api.connections.refresher import Refresher
 from api.courier.client import CourierAway
@@ -17,11 +18,14 @@ from api.organization.app_warnings import AppWarnings
 from api.organization.audit_log import AuditLog
 from api.vault.vault import Vault
 from models import AuthorizationStatus
+from models.leases import bring_back
 
 logger = logging.getLogger(__name__)
 
-_CHORES_EVERY = timedelta(minutes=1)
+_CHORES_EVERY_SECONDS = 60.0
 _WAKE_SECONDS = 30.0
+# While connections queue for a provider, the next of them are begun without waiting for the metronome.
+_QUEUE_SECONDS = 0.25
 
 
 class RefreshLoop:
@@ -34,6 +38,7 @@ class RefreshLoop:
         audit_log: AuditLog,
         incidents: Incidents,
         warnings: AppWarnings,
+        watch: ClockWatch,
         *,
         schedule: str,
         concurrency: int,
@@ -44,10 +49,11 @@ class RefreshLoop:
         self._audit_log = audit_log
         self._incidents = incidents
         self._warnings = warnings
+        self._watch = watch
         self._schedule = schedule
         self._concurrency = concurrency
         self._clock = clock
-        self._chores_done_at: datetime | None = None
+        self._chores_done_at: float | None = None
         self.last_tick_at: datetime | None = None
 
     @asynccontextmanager
@@ -61,10 +67,13 @@ class RefreshLoop:
 
     async def tick(self) -> bool:
         """Begin what is due, as far as there are places; whether more may be due."""
-        now = self._clock()
-        if self._chores_done_at is None or now - self._chores_done_at >= _CHORES_EVERY:
+        now, steady = self._clock(), self._watch.steady()
+        jump = self._watch.look()
+        if self._chores_done_at is None or (jump is not None and jump < timedelta(0)):
+            await bring_back(now)
+        if self._chores_done_at is None or steady - self._chores_done_at >= _CHORES_EVERY_SECONDS:
             await self._do_chores(now)
-            self._chores_done_at = now
+            self._chores_done_at = steady
         await self._take_up()
         free = self._concurrency - self._refresher.under_way
         begun = await self._refresher.start_due(limit=free) if free > 0 else 0
@@ -78,13 +87,18 @@ class RefreshLoop:
             while True:
                 beat.clear()
                 await self._tick_safely()
-                try:
-                    async with asyncio.timeout(_WAKE_SECONDS):
-                        await beat.wait()
-                except TimeoutError:
-                    logger.warning("metronome missed")
+                await self._wait(beat)
         finally:
             metronome.stop()
+
+    async def _wait(self, beat: asyncio.Event) -> None:
+        queued = self._refresher.has_queue
+        try:
+            async with asyncio.timeout(_QUEUE_SECONDS if queued else _WAKE_SECONDS):
+                await beat.wait()
+        except TimeoutError:
+            if not queued:
+                logger.warning("metronome missed")
 
     async def _tick_safely(self) -> None:
         try:
@@ -102,10 +116,12 @@ class RefreshLoop:
 
     async def _do_chores(self, now: datetime) -> None:
         """Once a minute: what a dead process left behind, what is over, too old or ends soon, and how often the keys were used."""
-        await self._refresher.recover()
         await self._incidents.begin_probes()
+        await self._vault.record_use()
+        if self._watch.is_in_doubt:
+            return
+        await self._refresher.recover()
         await self._warnings.tell()
         over = models.Authorization.filter(status=AuthorizationStatus.PENDING, expires_at__lte=now)
         await over.update(status=AuthorizationStatus.EXPIRED, secrets=None, state_hash=None)
-        await self._vault.record_use()
         await self._audit_log.forget_old()

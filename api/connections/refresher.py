@@ -17,12 +17,13 @@ import models
 from api.catalog.catalog import Catalog
 from api.clock import Clock, seconds_since_boot
 from api.connections import reasons
+from api.connections.admission import Admission
 from api.connections.attempt import Attempt, Intent, NotYet
 from api.connections.exchange import Exchange, Renewal
 from api.connections.incidents import AppFault, Incidents, is_another
 from api.connections.journal import Journal, consumed
 from api.connections.outcomes import Outcomes, Subject
-from api.connections.pacing import Pacing
+from api.connections.pacing import Pacing, Visit
 from api.connections.proof import Proof, Prover, Rejected
 from api.connections.provider import Provider
 from api.connections.secrets import Secrets, credential_place
@@ -33,7 +34,7 @@ from api.oauth.tokens import ClientCredentials
 from api.organization.apps import OAuthApps
 from api.vault.vault import KeyUnavailable, Unreadable, Vault
 from models import ConnectionStatus, StatusReasonCode
-from models.leases import Lease, Term, claim, claim_due, end_lease, postpone, release, take_over
+from models.leases import Lease, Term, claim, end_lease, postpone, release, take_over
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ class Refresher:
         journal: Journal,
         outcomes: Outcomes,
         pacing: Pacing,
+        admission: Admission,
         clock: Clock,
         holder: str,
     ) -> None:
@@ -84,6 +86,7 @@ class Refresher:
         self._journal = journal
         self._outcomes = outcomes
         self._pacing = pacing
+        self._admission = admission
         self._clock = clock
         self._holder = holder
         self._tasks: asyncio.TaskGroup | None = None
@@ -99,14 +102,19 @@ class Refresher:
         self._tasks = None
 
     async def start_due(self, *, limit: int) -> int:
-        """Begin to look after what is due, at most so many; how many were begun."""
+        """Begin to look after what is due and can be sent; how many were due, of at most so many."""
         if not self._vault.can_seal:
             # What was asked for could not be kept. Others may have the key.
             return 0
-        leases = await claim_due(self._term(), limit=limit)
-        for lease in leases:
+        claimed = await self._admission.claim(self._term(), limit=limit)
+        for lease in claimed.leases:
             self._start(lease.connection_id, self._look_after(lease))
-        return len(leases)
+        return claimed.count
+
+    @property
+    def has_queue(self) -> bool:
+        """Whether connections that were due wait until more may be sent to their providers."""
+        return self._pacing.has_queue
 
     @property
     def under_way(self) -> int:
@@ -213,6 +221,8 @@ class Refresher:
         except Exception:
             logger.exception("connection not looked after", extra={"connection": str(lease.connection_id)})
             await self._set_back(lease)
+        finally:
+            self._admission.done(lease)
 
     async def _set_back(self, lease: Lease) -> None:
         try:
@@ -345,11 +355,12 @@ class Refresher:
 
     async def _renew(self, subject: Subject, lease: Lease, *, actor_id: UUID | None = None, enabling: bool = False) -> None:
         """New tokens from the provider, saved. Raises ProviderFailure, Unreadable, and NotYet, NotCarried, CourierAway."""
-        async with self._pacing.turn(subject.provider.host, subject.provider.name):
+        connection = subject.connection
+        async with self._pacing.turn(Visit.exchange(connection.id, connection.oauth_app_id, subject.provider)):
             # Not before the turn has come: what others met meanwhile may be the app's fault.
             app = await self._admitted_app(subject, by_person=actor_id is not None)
             client = self._client(subject, app)
-            attempt = await self._journal.begin(subject.connection, subject.credential, lease)
+            attempt = await self._journal.begin(connection, subject.credential, lease)
             try:
                 renewal = await self._ask(subject, app, client, attempt)
             except ProviderFailure as failure:
@@ -424,12 +435,11 @@ class Refresher:
             await self._journal.forget(attempt.intent)
 
     async def _prove(self, subject: Subject) -> Proof:
-        async with self._pacing.turn(subject.provider.host, subject.provider.name):
+        connection = subject.connection
+        async with self._pacing.turn(Visit.proof(connection.id, connection.oauth_app_id, subject.provider)):
             return await self._prover.prove(subject.provider, subject.secrets)
 
     async def _note(self, subject: Subject, failure: ProviderFailure, *, actor_id: UUID | None = None, enabling: bool = False) -> None:
-        if failure.reason.code is StatusReasonCode.RATE_LIMITED and failure.retry_after is not None:
-            self._pacing.pause(subject.provider.host, self._clock() + failure.retry_after)
         if isinstance(failure, AppFault):
             await self._outcomes.blocked_by_app(subject, failure.reason, actor_id=actor_id, enabling=enabling)
             return

@@ -10,6 +10,14 @@ _FIRST_RETRY = timedelta(seconds=10)
 _LAST_RETRY = timedelta(minutes=30)
 _RETRY_AFTER_AT_MOST = timedelta(hours=1)
 _SOONEST = timedelta(seconds=1)
+# Of what is due, the lowest first.
+FIRST, ORDINARY, LAST = 0, 1, 2
+_USED_LATELY = timedelta(days=1)
+_LONG_UNUSED = timedelta(days=30)
+_ABOUT_TO_END = timedelta(minutes=5)
+# What waits for so long gets a share, whatever its priority.
+LATE = timedelta(minutes=10)
+_SHARE_OF_LATE = 1 / 8
 
 
 def next_due(option: Option, *, renewable: bool, obtained_at: datetime, expires_at: datetime | None, chance: random.Random) -> datetime:
@@ -42,3 +50,28 @@ def retry_at(now: datetime, failures: int, chance: random.Random, *, retry_after
     if retry_after is not None:
         wait = max(wait, min(retry_after, _RETRY_AFTER_AT_MOST))
     return now + wait
+
+
+def priority_of(
+    due_at: datetime | None,
+    *,
+    now: datetime,
+    expires_at: datetime | None,
+    last_used_at: datetime | None,
+    created_at: datetime,
+) -> int:
+    """Who comes first when not all can at once: whoever is looked after while somebody may still notice.
+
+    First: what was used within a day, and what is due within five minutes of the end of its token. Last: what was not used for thirty
+    days, or never since it was made so long ago. All others are in between.
+    """
+    if last_used_at is not None and now - last_used_at <= _USED_LATELY:
+        return FIRST
+    if due_at is not None and expires_at is not None and abs(expires_at - due_at) <= _ABOUT_TO_END:
+        return FIRST
+    return LAST if now - (last_used_at or created_at) > _LONG_UNUSED else ORDINARY
+
+
+def places_of_late(places: int, chance: random.Random) -> int:
+    """How many of so many places go to those who wait for long: an eighth, and of what is left over by chance."""
+    return int(places * _SHARE_OF_LATE + chance.random())

@@ -27,7 +27,11 @@ class Migration(BaseMigration):
         ops.AddField(model_name="Connection", name="priority", field=fields.SmallIntField(default=1, db_default=1)),
         ops.AddField(model_name="Connection", name="internal_failures", field=fields.IntField(default=0, db_default=0)),
         ops.RunSQL('CREATE INDEX "replica_seen" ON "replica" ("seen_at")', 'DROP INDEX "replica_seen"'),
-        # In the place of the index by due time alone.
+        # In the place of the index by due time alone, which PostgreSQL would else go on using.
+        ops.RunSQL(
+            'DROP INDEX "connection_due"',
+            'CREATE INDEX "connection_due" ON "connection" ("due_at") WHERE "due_at" IS NOT NULL',
+        ),
         ops.RunSQL(
             'CREATE INDEX "connection_next" ON "connection" ("priority", "due_at") WHERE "due_at" IS NOT NULL',
             'DROP INDEX "connection_next"',

@@ -28,6 +28,7 @@ def loop_of(here: Installation, *, concurrency: int, schedule: str = NEVER) -> R
         patchbay.audit_log,
         patchbay.incidents,
         patchbay.app_warnings,
+        patchbay.refresh_loop._watch,
         schedule=schedule,
         concurrency=concurrency,
         clock=here.clock,

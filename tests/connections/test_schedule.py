@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.catalog.connector import Option
-from api.connections.schedule import next_due, retry_at
+from api.connections.schedule import FIRST, LAST, ORDINARY, next_due, places_of_late, priority_of, retry_at
 from models import AuthenticationType
 
 NOW = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
@@ -86,6 +86,56 @@ def test_retries_double_from_ten_seconds_to_half_an_hour() -> None:
     longest = [retry_at(NOW, count, _Most()) - NOW for count in (1, 2, 3, 7, 8, 9, 1000)]
 
     assert longest == [timedelta(seconds=seconds) for seconds in (10, 20, 40, 640, 1280, 1800, 1800)]
+
+
+def rank(*, due: timedelta = timedelta(0), ends: timedelta | None, used: timedelta | None, made: timedelta = timedelta(days=365)) -> int:
+    """Who comes first of those whose token ends so long from now, and that were used and made so long ago."""
+    return priority_of(
+        NOW + due,
+        now=NOW,
+        expires_at=None if ends is None else NOW + ends,
+        last_used_at=None if used is None else NOW - used,
+        created_at=NOW - made,
+    )
+
+
+MINUTES, HOURS, DAYS = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+
+def test_what_was_used_within_a_day_comes_first() -> None:
+    assert rank(ends=None, used=24 * HOURS) == FIRST
+    assert rank(ends=None, used=25 * HOURS) == ORDINARY
+    assert rank(ends=-4 * HOURS, used=23 * HOURS) == FIRST
+
+
+def test_what_is_due_about_when_its_token_ends_comes_first() -> None:
+    assert rank(due=10 * MINUTES, ends=15 * MINUTES, used=None) == FIRST
+    assert rank(due=10 * MINUTES, ends=5 * MINUTES, used=None) == FIRST
+    assert rank(due=10 * MINUTES, ends=16 * MINUTES, used=None) == LAST
+    # Of one that has ended long ago, nobody notices any more that it goes on for some minutes.
+    assert rank(due=10 * MINUTES, ends=-4 * HOURS, used=2 * DAYS) == ORDINARY
+
+
+def test_what_nobody_uses_comes_last() -> None:
+    assert rank(ends=None, used=30 * DAYS) == ORDINARY
+    assert rank(ends=None, used=31 * DAYS) == LAST
+    assert rank(ends=None, used=None, made=30 * DAYS) == ORDINARY
+    assert rank(ends=None, used=None, made=31 * DAYS) == LAST
+
+
+def test_what_is_never_due_has_a_rank_all_the_same() -> None:
+    assert priority_of(None, now=NOW, expires_at=NOW, last_used_at=None, created_at=NOW) == ORDINARY
+
+
+@given(st.integers(0, 1000), chances)
+def test_an_eighth_of_the_places_is_for_those_that_wait_long(places: int, chance: random.Random) -> None:
+    assert places // 8 <= places_of_late(places, chance) <= places // 8 + 1
+
+
+def test_of_one_place_at_a_time_it_is_an_eighth_too() -> None:
+    chance = random.Random(1)
+
+    assert 100 <= sum(places_of_late(1, chance) for _ in range(1000)) <= 150
 
 
 class _Most(random.Random):

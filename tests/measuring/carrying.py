@@ -38,7 +38,7 @@ async def _compare(url: str, rounds: int) -> tuple[list[float], list[float]]:
     alone: list[float] = []
     carried: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
-        async with installed(url, Path(folder), utc_now) as here:  # type: ignore[arg-type]
+        async with installed(url, Path(folder), utc_now, PATCHBAY_PROVIDER_RATE="10000") as here:  # type: ignore[arg-type]
             await here.connect_by_consent()
             async with open_patchbay(here.patchbay.settings, chance=random.Random(2), courier=True) as other:
                 for _ in range(_WARM_UP + rounds):

@@ -1,0 +1,188 @@
+"""Who is claimed of those that are due, and who goes out of the way."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+import models
+from models import ConnectionStatus
+from models.database import Database, rows
+from models.leases import Due, Postponed, Term, bring_back, claim, claim_due, put_off, release
+from tests.many import NOW, a_connection, a_folder, add
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("database")]
+
+SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
+
+
+async def claimed(limit: int, *, late_limit: int = 0, holder: str = "one") -> list[Due]:
+    return await claim_due(Term(holder, NOW, NOW + MINUTE, 0), limit=limit, late=NOW - 10 * MINUTE, late_limit=late_limit)
+
+
+def numbers(due: Sequence[Due]) -> list[int]:
+    return sorted(each.lease.connection_id.int - 1 for each in due)
+
+
+async def the(number: int) -> models.Connection:
+    return await models.Connection.get(id=UUID(int=number + 1))
+
+
+async def test_what_comes_first_is_claimed_first_and_of_that_what_waits_longest() -> None:
+    folder = await a_folder()
+    waits = [(2, 50), (1, 30), (1, 40), (0, 10), (0, 20), (2, 60), (0, -1), (1, -1)]
+    await add(a_connection(folder, number, priority=who, due_at=NOW - wait * SECOND) for number, (who, wait) in enumerate(waits))
+
+    assert [numbers(await claimed(limit)) for limit in (1, 2, 2, 5, 5)] == [[4], [2, 3], [1, 5], [0], []]
+
+
+async def test_of_those_that_wait_long_some_are_claimed_whatever_comes_first() -> None:
+    folder = await a_folder()
+    await add(a_connection(folder, number, priority=0, due_at=NOW - number * SECOND) for number in range(10))
+    await add(a_connection(folder, 10 + number, priority=2, due_at=NOW - HOUR + number * MINUTE) for number in range(3))
+    await add([a_connection(folder, 20, priority=1, due_at=NOW - 9 * MINUTE)])
+
+    assert numbers(await claimed(4, late_limit=2)) == [8, 9, 10, 11]
+    assert numbers(await claimed(4, late_limit=2)) == [5, 6, 7, 12]
+
+
+async def test_a_claim_tells_what_it_is_about_and_moves_the_due_time() -> None:
+    folder = await a_folder()
+    columns = {"site": {"subdomain": "acme"}, "expires_at": NOW, "last_used_at": NOW - HOUR, "priority": 0, "renewable": False}
+    await add([a_connection(folder, 0, due_at=NOW - SECOND, **columns)])
+
+    (due,) = await claimed(5)
+
+    assert due == Due(
+        lease=due.lease,
+        connector_key="acme",
+        authentication_type=models.AuthenticationType.OAUTH2_AUTHORIZATION_CODE,
+        option_key="consent",
+        oauth_app_id=None,
+        site={"subdomain": "acme"},
+        status=ConnectionStatus.CONNECTED,
+        renewable=False,
+        expires_at=NOW,
+        last_used_at=NOW - HOUR,
+        created_at=NOW,
+        priority=0,
+    )
+    row = await the(0)
+    assert (row.lease_number, row.lease_holder, row.lease_until, row.due_at) == (due.lease.number, "one", NOW + MINUTE, NOW + MINUTE)
+
+
+async def test_what_another_holds_or_nothing_is_due_of_is_not_claimed() -> None:
+    folder = await a_folder()
+    await add(a_connection(folder, number, due_at=NOW) for number in range(3))
+    await add([a_connection(folder, 3, due_at=None)])
+    await claim(UUID(int=1), Term("other", NOW, NOW + MINUTE, 0))
+    await claim(UUID(int=2), Term("other", NOW, NOW, 0))
+
+    assert numbers(await claimed(5)) == [1, 2]
+
+
+async def test_several_who_claim_at_once_share_what_is_due() -> None:
+    folder = await a_folder()
+    await add(a_connection(folder, number, due_at=NOW - number * SECOND, priority=number % 3) for number in range(40))
+
+    shares = await asyncio.gather(*(claimed(10, holder=f"{holder}", late_limit=1) for holder in range(6)))
+
+    taken = sorted(number for share in shares for number in numbers(share))
+    assert len(taken) == len(set(taken))
+    rest = [number for _ in range(4) for number in numbers(await claimed(40))]
+    assert sorted(taken + rest) == list(range(40))
+
+
+async def test_what_is_postponed_is_free_and_due_later() -> None:
+    folder = await a_folder()
+    await add(a_connection(folder, number, due_at=NOW) for number in range(5))
+    due = sorted(await claimed(5), key=lambda each: each.lease.connection_id)
+    # Deleted, disabled, and claimed by another meanwhile: these stay as they are.
+    await models.Connection.filter(id=due[2].lease.connection_id).delete()
+    await models.Connection.filter(id=due[3].lease.connection_id).update(due_at=None)
+    await claim(due[4].lease.connection_id, Term("other", NOW + MINUTE, NOW + HOUR, 0))
+
+    await put_off([Postponed(each.lease, NOW + (number + 1) * HOUR, number % 3) for number, each in enumerate(due)])
+
+    found = await models.Connection.all().order_by("id")
+    assert [(row.due_at, row.priority, row.lease_holder) for row in found] == [
+        (NOW + HOUR, 0, None),
+        (NOW + 2 * HOUR, 1, None),
+        (None, 1, "one"),
+        (NOW + MINUTE, 1, "other"),
+    ]
+    await put_off([])
+
+
+async def test_more_than_one_statement_takes_are_all_postponed() -> None:
+    folder = await a_folder()
+    await add(a_connection(folder, number, due_at=NOW) for number in range(1100))
+    due = await claimed(1100)
+
+    await put_off([Postponed(each.lease, NOW + HOUR, 2) for each in due])
+
+    assert await models.Connection.filter(due_at=NOW + HOUR, priority=2, lease_until=None).count() == 1100
+
+
+async def test_a_lease_that_was_lost_is_not_released() -> None:
+    folder = await a_folder()
+    await add([a_connection(folder, 0, due_at=NOW)])
+    (due,) = await claimed(1)
+    await claim(due.lease.connection_id, Term("other", NOW + MINUTE, NOW + HOUR, 0))
+
+    await release(due.lease)
+
+    assert (await the(0)).lease_holder == "other"
+
+
+async def test_what_a_clock_did_that_was_ahead_comes_back() -> None:
+    folder, ahead = await a_folder(), NOW + 3650 * timedelta(days=1)
+    await add(
+        [
+            a_connection(folder, 0, due_at=ahead + HOUR, last_refreshed_at=ahead),
+            a_connection(folder, 1, due_at=ahead + HOUR, last_verified_at=ahead),
+            a_connection(folder, 2, due_at=ahead, lease_holder="one", lease_until=ahead, last_refreshed_at=ahead),
+            a_connection(folder, 3, due_at=None, lease_holder="one", lease_until=ahead),
+            # These are as they should be.
+            a_connection(folder, 4, due_at=NOW + 300 * timedelta(days=1), last_refreshed_at=NOW),
+            a_connection(folder, 5, due_at=NOW - HOUR, last_refreshed_at=NOW + MINUTE, lease_holder="one", lease_until=NOW + MINUTE),
+            a_connection(folder, 6, due_at=None, last_refreshed_at=ahead),
+        ]
+    )
+
+    await bring_back(NOW)
+
+    found = await models.Connection.all().order_by("id")
+    assert [(row.due_at, row.lease_holder) for row in found] == [
+        (NOW, None),
+        (NOW, None),
+        (NOW, None),
+        (None, None),
+        (NOW + 300 * timedelta(days=1), None),
+        (NOW - HOUR, "one"),
+        (None, None),
+    ]
+
+
+async def test_a_claim_reads_no_more_of_the_index_the_more_is_due(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the plan, which both databases tell: a piece of the index for each priority, and no sorting of all that is due."""
+    folder = await a_folder()
+    await add(a_connection(folder, number, due_at=NOW - number * SECOND, priority=number % 3) for number in range(3000))
+    if database.dialect == "postgresql":
+        await rows("ANALYZE connection")
+    plan: list[str] = []
+
+    async def explain(sql: str, parameters: Sequence[object], **_: type) -> list[dict[str, Any]]:
+        word = "EXPLAIN" if database.dialect == "postgresql" else "EXPLAIN QUERY PLAN"
+        plan.extend(str(list(row.values())) for row in await rows(f"{word} {sql}", parameters))
+        return []
+
+    monkeypatch.setattr("models.leases.rows", explain)
+    await claimed(64, late_limit=8)
+
+    told = "\n".join(plan)
+    assert told.count("connection_next") == 3, told
+    assert "SCAN connection" not in told, told
