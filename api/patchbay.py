@@ -177,8 +177,10 @@ def _assemble(
     suspensions = Suspensions(catalog=catalog, log=log, clock=clock)
     wishes = Wishes(access=access, catalog=catalog, vault=vault, apps=apps, installed=installed, rulings=rulings, addresses=addresses)
     keeper = Keeper(vault=vault, log=log, apps=apps, clock=clock, chance=chance)
-    journal = Journal(vault, http, courier, clock)
     holder = f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(4)}"
+    replicas = Replicas(vault, RingFollower(vault, lambda: master_keys(settings)), clock, id=holder)
+    replicas.courier_id = None if courier is None else courier.id
+    journal = Journal(vault, http, courier, replicas, clock)
     pacing = Pacing(steady=steady, chance=chance, limits=Limits(settings.provider_rate, settings.provider_concurrency))
     watch = ClockWatch(clock, steady)
     refresher = Refresher(
@@ -259,7 +261,7 @@ def _assemble(
             concurrency=settings.refresh_concurrency,
             clock=clock,
         ),
-        replicas=Replicas(vault, RingFollower(vault, lambda: master_keys(settings)), clock, id=holder),
+        replicas=replicas,
     )
 
 

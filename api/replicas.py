@@ -8,12 +8,14 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 import models
 from api.clock import Clock
 from api.vault.following import RingFollower
 from api.vault.vault import Vault
 from api.version import version
+from models.replica import GONE_AFTER
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +37,8 @@ class Replicas:
         self._follower = follower
         self._clock = clock
         self._started_at = clock()
+        # Since when this process reaches the database at each beat; None: it did not at the last.
+        self._reaches_since: datetime | None = None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -55,6 +59,13 @@ class Replicas:
         """The processes that told of themselves lately; this one is among them while it runs."""
         return await models.Replica.alive(self._clock())
 
+    async def is_gone(self, courier_id: str) -> bool:
+        """Whether nobody asks this courier any more. After the database was away, the others get time to tell of themselves."""
+        now = self._clock()
+        if self._reaches_since is None or now - self._reaches_since < GONE_AFTER:
+            return False
+        return not await models.Replica.filter(courier_id=courier_id, seen_at__gt=now - GONE_AFTER).exists()
+
     async def beat(self) -> None:
         """Read the ring, tell of this process, and forget those that are long gone."""
         await self._follower.read()
@@ -65,6 +76,7 @@ class Replicas:
         row.data_keys = self._vault.ring.key_ids
         await row.tell()
         await models.Replica.forget_gone(now)
+        self._reaches_since = self._reaches_since or now
 
     async def _run(self) -> None:
         while True:
@@ -81,6 +93,7 @@ class Replicas:
             await self.beat()
         # The loop must live: whatever keeps it from the database, it tries again at the next beat.
         except Exception:
+            self._reaches_since = None
             logger.exception("heartbeat failed")
 
     async def _leave(self) -> None:

@@ -9,7 +9,7 @@ from models.fields import UtcField
 from models.rows import rows
 
 # Four beats and more; who does not tell for so long is gone, or no longer reaches the database.
-_GONE_AFTER = timedelta(seconds=75)
+GONE_AFTER = timedelta(seconds=75)
 _FORGOTTEN_AFTER = timedelta(days=1)
 
 _TELL = """
@@ -41,7 +41,7 @@ class Replica(StrictModel):
     @classmethod
     async def alive(cls, now: datetime) -> Sequence[Self]:
         """Those that told of themselves lately, by their own clocks."""
-        return await cls.filter(seen_at__gt=now - _GONE_AFTER).order_by("id")
+        return await cls.filter(seen_at__gt=now - GONE_AFTER).order_by("id")
 
     @classmethod
     async def forget_gone(cls, now: datetime) -> None:

@@ -29,6 +29,7 @@ from api.courier.client import Courier
 from api.courier.wire import Errand
 from api.oauth.tokens import TokenSet
 from api.outbound.http import OutboundClient
+from api.replicas import Replicas
 from api.secret import Secret
 from api.vault.vault import Vault
 from models.database import rows
@@ -37,8 +38,6 @@ from models.leases import Lease
 logger = logging.getLogger(__name__)
 
 _AT_ONCE = 100
-# A replica that did not tell of itself for so long is gone, and nobody asks its courier any more.
-GONE_AFTER = timedelta(minutes=2)
 _LOOK_AT_OTHERS_AGAIN = timedelta(seconds=30)
 
 _FORGET_VOID = """
@@ -51,10 +50,11 @@ WHERE answer IS NULL AND started_at <= $1 AND NOT EXISTS (
 
 
 class Journal:
-    def __init__(self, vault: Vault, http: OutboundClient, courier: Courier | None, clock: Clock) -> None:
+    def __init__(self, vault: Vault, http: OutboundClient, courier: Courier | None, replicas: Replicas, clock: Clock) -> None:
         self._vault = vault
         self._http = http
         self._courier = courier
+        self._replicas = replicas
         self._clock = clock
 
     async def begin(self, connection: models.Connection, credential: models.Credential, lease: Lease) -> Attempt:
@@ -173,9 +173,7 @@ class Journal:
 
     async def _is_ours(self, row: models.TokenJournal) -> bool:
         """Whether it falls to us what becomes of an exchange: another's courier may have its answer, as long as anybody asks it."""
-        if row.courier_id is None or self._is_carried_here(row):
-            return True
-        return not await models.Replica.filter(courier_id=row.courier_id, seen_at__gt=self._clock() - GONE_AFTER).exists()
+        return row.courier_id is None or self._is_carried_here(row) or await self._replicas.is_gone(row.courier_id)
 
     def read(self, row: models.TokenJournal) -> TokenSet:
         """The answer of a row. Raises Unreadable."""

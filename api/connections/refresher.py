@@ -208,7 +208,7 @@ class Refresher:
                 # The vault counts it. The connection is due again a minute after it was claimed; others may have the key.
                 with suppress(KeyUnavailable), self._vault.sealing():
                     await self._look_after_leased(lease)
-            await release(lease)
+            await self._give_back(lease)
         except NotYet as early:
             await postpone(lease, early.until)
         except (CourierAway, NotCarried) as away:
@@ -227,10 +227,18 @@ class Refresher:
     async def _set_back(self, lease: Lease) -> None:
         try:
             await self._outcomes.broke_inside(lease.connection_id)
-            await release(lease)
         # The database is away as well, which may have been the reason: the lease runs out, and the connection is due again then.
         except Exception:
             logger.exception("connection not set back", extra={"connection": str(lease.connection_id)})
+        else:
+            await self._give_back(lease)
+
+    async def _give_back(self, lease: Lease) -> None:
+        try:
+            await release(lease)
+        # It runs out by itself.
+        except Exception:
+            logger.exception("lease not given back", extra={"connection": str(lease.connection_id)})
 
     async def _save_kept(self, lease: Lease, answers: Sequence[tuple[Errand, int]]) -> None:
         """Save what the courier has heard and nobody saved. Raises nothing."""
@@ -242,14 +250,13 @@ class Refresher:
                     await self._hear_kept(subject, lease)
                 # What it replaced is not the connection's any more: it was saved, or somebody has connected anew.
                 self._journal.settle(sequence for errand, sequence in answers if errand.consumed != wanted)
-            await release(lease)
         # The vault counts it.
         except KeyUnavailable:
-            await release(lease)
+            pass
         # It stays with the courier, and is looked at again at the next tick.
         except Exception:
             logger.exception("answer not saved", extra={"connection": str(lease.connection_id)})
-            await release(lease)
+        await self._give_back(lease)
 
     async def _hear_kept(self, subject: Subject, lease: Lease) -> None:
         app = await self._app(subject)
