@@ -17,10 +17,10 @@ from tortoise.models import Model
 import models
 from api.cli import main
 from api.vault.keys import generate_key_text
-from api.vault.sealed_values import SEALED_COLUMNS
 from models.database import open_database, transaction
 from models.fields import SealedField
 from models.file_lock import FileLock
+from models.sealed_values import SEALED_COLUMNS
 from tests.clock import HeldClock
 from tests.installation import installed
 

@@ -8,29 +8,10 @@ from uuid import UUID
 from api.vault.vault import Place, Unreadable, Vault
 from models import Sealed
 from models.database import rows
+from models.sealed_values import BEFORE_ALL, SEALED_COLUMNS
 
 _AT_ONCE: Final = 500
-# No row has this id, and all have a higher one.
-_FIRST: Final = UUID(int=0)
 _NEXT: Final = "SELECT id, {folder} AS folder, {column} AS sealed FROM {table} WHERE {column} IS NOT NULL AND id > $1 ORDER BY id LIMIT $2"
-
-
-@dataclass(frozen=True, slots=True)
-class SealedColumn:
-    table: str
-    name: str
-    # In SQL, the folder that a value is sealed for.
-    folder: str = "folder_id"
-
-
-# All of them: a test compares them with the models.
-SEALED_COLUMNS: Final = (
-    SealedColumn("credential", "secrets", "(SELECT folder_id FROM connection WHERE connection.id = credential.connection_id)"),
-    SealedColumn("oauth_app", "client_secret"),
-    SealedColumn("oauth_app", "previous_secret"),
-    SealedColumn("authorization_flow", "secrets"),
-    SealedColumn("token_journal", "answer"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +37,7 @@ async def open_all(vault: Vault) -> Opened:
 async def _all_values() -> AsyncIterator[tuple[Place, Sealed]]:
     for column in SEALED_COLUMNS:
         statement = _NEXT.format(table=column.table, column=column.name, folder=column.folder)
-        after = _FIRST
+        after = BEFORE_ALL
         while found := await rows(statement, [after, _AT_ONCE], id=UUID, folder=UUID):
             for row in found:
                 yield Place(column.table, column.name, row["id"], row["folder"]), _sealed(row["sealed"])
