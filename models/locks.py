@@ -10,6 +10,8 @@ and then end one of them. So there is one order, for everybody; what is not need
 5. OAuth apps; one that is to be deleted is held with its key from the beginning, so that it waits for those who are about to refer to it
 6. consents
 
+The lock upon the keys of the vault is held together with no other, and a rotation holds of the rows only those that nobody else holds.
+
 On SQLite one transaction writes at a time, and there is nothing to order.
 """
 
