@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
 from enum import StrEnum
 from typing import Any, TypeVar
 from uuid import UUID
@@ -13,8 +12,6 @@ from api.connections.refresher import Refresher
 Result = TypeVar("Result")
 
 _SECONDS = 10
-# Whose attempt it is that runs.
-_refreshed: ContextVar[UUID | None] = ContextVar("refreshed", default=None)
 
 
 class Stage(StrEnum):
@@ -32,9 +29,9 @@ class Stages:
     def __init__(self, refresher: Refresher) -> None:
         self._stops: dict[tuple[UUID, Stage], _Stop] = {}
         self.waiting = asyncio.Event()
-        self._watch(refresher._journal, "intend", Stage.BEFORE_THE_INTENT, lambda arguments: arguments[0].id)
-        self._watch(refresher._exchange, "renew", Stage.BEFORE_THE_REQUEST, lambda _: _refreshed.get())
-        self._watch(refresher._journal, "answer", Stage.BEFORE_THE_JOURNAL, lambda arguments: arguments[0].row.connection_id)
+        self._watch(refresher._journal, "begin", Stage.BEFORE_THE_INTENT, lambda arguments: arguments[0].id)
+        self._watch(refresher, "_ask", Stage.BEFORE_THE_REQUEST, lambda arguments: arguments[0].connection.id)
+        self._watch(refresher._journal, "answer", Stage.BEFORE_THE_JOURNAL, lambda arguments: arguments[0].intent.row.connection_id)
         self._watch(refresher._outcomes, "renewed", Stage.BEFORE_THE_SAVE, lambda arguments: arguments[0].connection.id)
         self._watch(refresher._outcomes, "failed", Stage.BEFORE_THE_VERDICT, lambda arguments: arguments[0].connection.id)
         self._watch(refresher._outcomes, "blocked", Stage.BEFORE_BLOCKED, lambda arguments: arguments[0].connection_id)
@@ -56,13 +53,11 @@ class Stages:
             stop.released.set()
         self._stops.clear()
 
-    def _watch(self, owner: object, name: str, stage: Stage, whose: Callable[[Any], UUID | None]) -> None:
+    def _watch(self, owner: object, name: str, stage: Stage, whose: Callable[[Any], UUID]) -> None:
         real: Callable[..., Awaitable[Any]] = getattr(owner, name)
 
         async def watched(*arguments: Any, **named: Any) -> Any:
-            connection_id = whose(arguments)
-            _refreshed.set(connection_id)
-            stop = None if connection_id is None else self._stops.get((connection_id, stage))
+            stop = self._stops.get((whose(arguments), stage))
             if stop is not None:
                 stop.reached.set()
                 await stop.released.wait()
