@@ -33,7 +33,9 @@ from api.connections.proof import Prover
 from api.connections.reading import Reading
 from api.connections.refresh_loop import RefreshLoop
 from api.connections.refresher import Refresher
+from api.connections.renewals import Renewals
 from api.connections.service import Connections
+from api.connections.subjects import Subjects
 from api.connections.wishes import Wishes
 from api.courier.client import Courier
 from api.courier.wire import Terms
@@ -183,15 +185,25 @@ def _assemble(
     journal = Journal(vault, http, courier, replicas, clock)
     pacing = Pacing(steady=steady, chance=chance, limits=Limits(settings.provider_rate, settings.provider_concurrency))
     watch = ClockWatch(clock, steady)
-    refresher = Refresher(
-        catalog=catalog,
+    subjects = Subjects(catalog=catalog, vault=vault, apps=apps)
+    outcomes = Outcomes(vault=vault, log=log, journal=journal, clock=clock, chance=chance)
+    renewals = Renewals(
+        subjects=subjects,
         vault=vault,
         exchange=exchange,
-        prover=prover,
         apps=apps,
         incidents=incidents,
         journal=journal,
-        outcomes=Outcomes(vault=vault, log=log, journal=journal, clock=clock, chance=chance),
+        outcomes=outcomes,
+        pacing=pacing,
+    )
+    refresher = Refresher(
+        subjects=subjects,
+        renewals=renewals,
+        vault=vault,
+        prover=prover,
+        journal=journal,
+        outcomes=outcomes,
         pacing=pacing,
         admission=Admission(catalog=catalog, pacing=pacing, watch=watch, chance=chance),
         clock=clock,

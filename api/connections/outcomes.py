@@ -7,7 +7,6 @@ changes nothing. A connection that was switched off or deleted meanwhile stays s
 import logging
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -15,12 +14,12 @@ import models
 from api.clock import Clock
 from api.connections import reasons
 from api.connections.attempt import Intent
-from api.connections.incidents import block, has_incident, is_blocked
+from api.connections.incidents import AppFault, block, has_incident, is_blocked
 from api.connections.journal import Journal
 from api.connections.proof import Proof
-from api.connections.provider import Provider
 from api.connections.schedule import next_due, priority_of, retry_at
-from api.connections.secrets import Secrets, credential_place
+from api.connections.secrets import credential_place
+from api.connections.subjects import Subject
 from api.errors import ProviderFailure
 from api.events.log import EventLog
 from api.oauth.tokens import TokenSet
@@ -38,16 +37,6 @@ _ASIDE = timedelta(hours=1)
 _DEATHS = {StatusReasonCode.REAUTHENTICATION_REQUIRED, StatusReasonCode.EXPIRES_FREQUENTLY}
 # What says nothing of the grant: the token works for as long as it lasts.
 _MENDED_ELSEWHERE = {StatusReasonCode.INVALID_CLIENT, StatusReasonCode.PROVIDER_UNREACHABLE}
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """A connection as it was when the attempt began."""
-
-    connection: models.Connection
-    credential: models.Credential
-    secrets: Secrets
-    provider: Provider
 
 
 class Outcomes:
@@ -130,6 +119,21 @@ class Outcomes:
             if connection is not None:
                 connection.expires_at = self._clock()
                 await connection.save(update_fields=["expires_at"])
+
+    async def note(self, subject: Subject, failure: ProviderFailure, *, actor_id: UUID | None = None, enabling: bool = False) -> None:
+        """Write down what a failure means, for the connection or for its app."""
+        if isinstance(failure, AppFault):
+            await self.blocked_by_app(subject, failure.reason, actor_id=actor_id, enabling=enabling)
+            return
+        connection = await self.failed(subject, failure, actor_id=actor_id, enabling=enabling)
+        logger.warning(
+            "connection failed",
+            extra={
+                "connection": str(subject.connection.id),
+                "reason": failure.reason.code,
+                "status": None if connection is None else connection.status,
+            },
+        )
 
     async def failed(
         self, subject: Subject, failure: ProviderFailure, *, actor_id: UUID | None = None, enabling: bool = False

@@ -14,26 +14,21 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import models
-from api.catalog.catalog import Catalog
 from api.clock import Clock, seconds_since_boot
 from api.connections import reasons
 from api.connections.admission import Admission
-from api.connections.attempt import Attempt, Intent, NotYet
-from api.connections.exchange import Exchange, Renewal
-from api.connections.incidents import AppFault, Incidents, is_another
+from api.connections.attempt import Intent, NotYet
 from api.connections.journal import Journal, consumed
-from api.connections.outcomes import Outcomes, Subject
+from api.connections.outcomes import Outcomes
 from api.connections.pacing import Pacing, Visit
 from api.connections.proof import Proof, Prover, Rejected
-from api.connections.provider import Provider
-from api.connections.secrets import Secrets, credential_place
+from api.connections.renewals import Renewals
+from api.connections.subjects import ConnectorGone, Subject, Subjects
 from api.courier.client import CourierAway, NotCarried
 from api.courier.wire import Errand
 from api.errors import Conflict, NotFound, ProviderFailure
-from api.oauth.tokens import ClientCredentials
-from api.organization.apps import OAuthApps
 from api.vault.vault import KeyUnavailable, Unreadable, Vault
-from models import ConnectionStatus, StatusReasonCode
+from models import ConnectionStatus
 from models.leases import Lease, Term, claim, end_lease, postpone, release, take_over
 
 logger = logging.getLogger(__name__)
@@ -52,24 +47,14 @@ _NEARLY_OVER = timedelta(seconds=10)
 Result = TypeVar("Result")
 
 
-class ConnectorGone(NotFound):
-    """The connector of a connection, or the way in which it authenticates, is no longer in the catalogue."""
-
-    def __init__(self, connector_key: str) -> None:
-        super().__init__("connector")
-        self.connector_key = connector_key
-
-
 class Refresher:
     def __init__(
         self,
         *,
-        catalog: Catalog,
+        subjects: Subjects,
+        renewals: Renewals,
         vault: Vault,
-        exchange: Exchange,
         prover: Prover,
-        apps: OAuthApps,
-        incidents: Incidents,
         journal: Journal,
         outcomes: Outcomes,
         pacing: Pacing,
@@ -77,12 +62,10 @@ class Refresher:
         clock: Clock,
         holder: str,
     ) -> None:
-        self._catalog = catalog
+        self._subjects = subjects
+        self._renewals = renewals
         self._vault = vault
-        self._exchange = exchange
         self._prover = prover
-        self._apps = apps
-        self._incidents = incidents
         self._journal = journal
         self._outcomes = outcomes
         self._pacing = pacing
@@ -141,19 +124,17 @@ class Refresher:
         Nor where another connection has the same app and account: some providers end every grant of both with one.
         """
         try:
-            subject = await self._subject(connection_id)
+            subject = await self._subjects.find(connection_id)
             if subject is None or subject.provider.option.grant is None:
                 return None
-            client = self._client(subject, await self._app(subject))
+            client = self._subjects.client_of(subject, await self._subjects.app_of(subject))
         except (Unreadable, KeyUnavailable, NotFound):
             return None
-        return partial(self._end_grant, subject, client, subject.secrets)
+        return partial(self._renewals.end_grant, subject, client, subject.secrets)
 
     async def recover(self) -> int:
         """Save what providers answered and a process that died did not save; how much that was."""
-        before = self._clock() - LEASE
-        await self._journal.forget_void(before)
-        return sum([await self._recover_if_open(row) for row in await self._journal.answered(before)])
+        return await self._renewals.recover(self._clock() - LEASE)
 
     async def take_up(self) -> None:
         """Begin to go on with what is in nobody's hands: save the answers that the courier keeps, let the rest be tried once more."""
@@ -244,10 +225,10 @@ class Refresher:
         """Save what the courier has heard and nobody saved. Raises nothing."""
         try:
             async with asyncio.timeout(_ATTEMPT_SECONDS):
-                subject = await self._subject(lease.connection_id)
+                subject = await self._subjects.find(lease.connection_id)
                 wanted = None if subject is None else consumed(subject.credential.fingerprint, subject.credential.generation)
                 if subject is not None and any(errand.consumed == wanted for errand, _ in answers):
-                    await self._hear_kept(subject, lease)
+                    await self._renewals.hear_kept(subject, lease)
                 # What it replaced is not the connection's any more: it was saved, or somebody has connected anew.
                 self._journal.settle(sequence for errand, sequence in answers if errand.consumed != wanted)
         # The vault counts it.
@@ -258,27 +239,12 @@ class Refresher:
             logger.exception("answer not saved", extra={"connection": str(lease.connection_id)})
         await self._give_back(lease)
 
-    async def _hear_kept(self, subject: Subject, lease: Lease) -> None:
-        app = await self._app(subject)
-        attempt = self._journal.resume(subject.connection, subject.credential, lease)
-        try:
-            renewal = await self._ask(subject, app, self._client(subject, app), attempt)
-        except NotCarried:
-            # What was heard does not end the matter, and what would come next was not sent: the next attempt does.
-            return
-        except ProviderFailure as failure:
-            await self._give_up(attempt, failure)
-            await self._note(subject, failure)
-            return
-        await self._save(subject, attempt, renewal, app)
-        logger.info("token recovered from the journal", extra={"connection": str(subject.connection.id)})
-
     async def _look_after_leased(self, lease: Lease) -> None:
-        if await self._recover_left_behind(lease.connection_id):
+        if await self._renewals.recover_left_behind(lease.connection_id):
             return
         try:
             async with self._telling_what_blocks(lease):
-                subject = await self._subject(lease.connection_id)
+                subject = await self._subjects.find(lease.connection_id)
                 # It may have been switched off since it was claimed.
                 if subject is not None and subject.connection.status is not ConnectionStatus.DISABLED:
                     await self._keep_alive(subject, lease)
@@ -289,10 +255,10 @@ class Refresher:
         """What is due: new tokens, or a proof. What comes of it is the status. Raises Unreadable."""
         try:
             if subject.connection.renewable:
-                await self._renew(subject, lease)
+                await self._renewals.renew(subject, lease)
                 if subject.provider.grant.token_url is None:
                     # Nobody was asked for that token, so it says nothing of whether the key is still good.
-                    subject = await self._subject(lease.connection_id) or subject
+                    subject = await self._subjects.find(lease.connection_id) or subject
                     await self._outcomes.proven(subject, await self._prove(subject))
             elif self._is_over(subject):
                 raise ProviderFailure(reasons.no_refresh_token(subject.provider.name), retryable=False)
@@ -300,15 +266,15 @@ class Refresher:
                 proof = await self._prove(subject)
                 await self._outcomes.proven(subject, proof)
         except ProviderFailure as failure:
-            await self._note(subject, failure)
+            await self._outcomes.note(subject, failure)
 
     async def _verify(self, lease: Lease, actor_id: UUID, *, enabling: bool) -> Proof:
         blocked = self._telling_what_blocks(lease, actor_id=actor_id, enabling=enabling)
         try:
             async with asyncio.timeout(_ATTEMPT_SECONDS), blocked:
                 with self._vault.sealing():
-                    await self._recover_left_behind(lease.connection_id)
-                    subject = await self._get_subject(lease.connection_id)
+                    await self._renewals.recover_left_behind(lease.connection_id)
+                    subject = await self._subjects.get(lease.connection_id)
                     return await self._verify_subject(subject, lease, actor_id, enabling=enabling)
         except TimeoutError:
             raise Conflict("The provider takes too long to answer.", "Try again in a few minutes.") from None
@@ -321,12 +287,12 @@ class Refresher:
         try:
             proof = await self._prove_as_it_is(subject)
             if proof is None:
-                await self._renew(subject, lease, actor_id=actor_id, enabling=enabling)
+                await self._renewals.renew(subject, lease, actor_id=actor_id, enabling=enabling)
                 # From here on it is the new credential of which something is said.
-                subject = await self._get_subject(subject.connection.id)
+                subject = await self._subjects.get(subject.connection.id)
                 proof = await self._prove(subject)
         except ProviderFailure as failure:
-            await self._note(subject, failure, actor_id=actor_id, enabling=enabling)
+            await self._outcomes.note(subject, failure, actor_id=actor_id, enabling=enabling)
             raise
         await self._outcomes.proven(subject, proof, actor_id=actor_id, enabling=enabling)
         return proof
@@ -360,170 +326,10 @@ class Refresher:
         await self._outcomes.blocked(lease, reason, actor_id=actor_id, enabling=enabling)
         raise ProviderFailure(reason, retryable=False)
 
-    async def _renew(self, subject: Subject, lease: Lease, *, actor_id: UUID | None = None, enabling: bool = False) -> None:
-        """New tokens from the provider, saved. Raises ProviderFailure, Unreadable, and NotYet, NotCarried, CourierAway."""
-        connection = subject.connection
-        async with self._pacing.turn(Visit.exchange(connection.id, connection.oauth_app_id, subject.provider)):
-            # Not before the turn has come: what others met meanwhile may be the app's fault.
-            app = await self._admitted_app(subject, by_person=actor_id is not None)
-            client = self._client(subject, app)
-            attempt = await self._journal.begin(connection, subject.credential, lease)
-            try:
-                renewal = await self._ask(subject, app, client, attempt)
-            except ProviderFailure as failure:
-                await self._give_up(attempt, failure)
-                if _is_dead(failure) and await self._recover_left_behind(subject.connection.id):
-                    # Whoever was thought dead had spent the token, and what came for it was journalled while this was refused.
-                    return
-                raise _interrupted(failure, subject) if attempt.intent.repeats else failure from None
-            except (NotCarried, CourierAway) as error:
-                await self._not_sent(attempt)
-                # Nobody has an answer; but one may still come, until the former request is over.
-                raise NotYet(attempt.over_at) if attempt.only_listens else error from None
-            # The provider may have rotated the token: from here to the save nothing may be lost.
-            await self._journal.answer(attempt, renewal.tokens)
-        await self._save(subject, attempt, renewal, app, actor_id=actor_id, enabling=enabling)
-
-    async def _save(
-        self,
-        subject: Subject,
-        attempt: Attempt,
-        renewal: Renewal,
-        app: models.OAuthApp | None,
-        *,
-        actor_id: UUID | None = None,
-        enabling: bool = False,
-    ) -> None:
-        tokens, connection = renewal.tokens, {"connection": str(subject.connection.id)}
-        saved = await self._outcomes.renewed(
-            subject, attempt.intent, tokens, app_secret_at=renewal.app_secret_at, actor_id=actor_id, enabling=enabling
-        )
-        attempt.settle()
-        if app is not None:
-            await self._incidents.over(app)
-        if saved:
-            logger.info("token refreshed", extra=connection | {"expires_at": tokens.expires_at and tokens.expires_at.isoformat()})
-            return
-        logger.info("token of a replaced credential discarded", extra=connection)
-        if not await models.Connection.exists(id=subject.connection.id):
-            await self._end_grant(subject, self._client(subject, app), subject.secrets.with_tokens(tokens))
-
-    async def _ask(self, subject: Subject, app: models.OAuthApp | None, client: ClientCredentials, attempt: Attempt) -> Renewal:
-        """New tokens, as this client. Raises ProviderFailure, AppFault where the app is to blame, Unreadable, NotCarried, CourierAway."""
-        provider, secrets, scopes = subject.provider, subject.secrets, subject.connection.scopes
-        exchange = self._exchange.through(attempt)
-        try:
-            return await exchange.renew(provider, client, secrets, scopes)
-        except ProviderFailure as failure:
-            if app is None or failure.reason.code is not StatusReasonCode.INVALID_CLIENT:
-                raise
-            now = await models.OAuthApp.get_or_none(id=app.id)
-            if now is not None and is_another(now, app):
-                # It was given another secret while the answer was on its way. What was refused used nothing up.
-                return await exchange.renew(provider, self._apps.client_of(now), secrets, scopes)
-            raise await self._incidents.meaning_of(failure, app, provider, client) from None
-
-    async def _end_grant(self, subject: Subject, client: ClientCredentials, secrets: Secrets) -> bool:
-        """End the grant of a connection that was deleted, but not where that may end the grant of another one too."""
-        connection = subject.connection
-        if await models.Connection.signed_in_with(connection.oauth_app_id, connection.account).exclude(id=connection.id).exists():
-            return False
-        return await self._exchange.revoke(subject.provider, client, secrets, connection.account)
-
-    async def _give_up(self, attempt: Attempt, failure: ProviderFailure) -> None:
-        """Keep the intent where the provider may have used the token up without our knowing: the next attempt then tells so."""
-        unknown = failure.may_be_spent and attempt.may_have_arrived
-        await (self._journal.give_up if unknown else self._journal.forget)(attempt.intent)
-        attempt.settle()
-
-    async def _not_sent(self, attempt: Attempt) -> None:
-        """Forget the intent, unless the courier went away with it: what became of it is asked there first."""
-        if not attempt.may_have_arrived and not attempt.intent.repeats:
-            await self._journal.forget(attempt.intent)
-
     async def _prove(self, subject: Subject) -> Proof:
         connection = subject.connection
         async with self._pacing.turn(Visit.proof(connection.id, connection.oauth_app_id, subject.provider)):
             return await self._prover.prove(subject.provider, subject.secrets)
-
-    async def _note(self, subject: Subject, failure: ProviderFailure, *, actor_id: UUID | None = None, enabling: bool = False) -> None:
-        if isinstance(failure, AppFault):
-            await self._outcomes.blocked_by_app(subject, failure.reason, actor_id=actor_id, enabling=enabling)
-            return
-        connection = await self._outcomes.failed(subject, failure, actor_id=actor_id, enabling=enabling)
-        logger.warning(
-            "connection failed",
-            extra={
-                "connection": str(subject.connection.id),
-                "reason": failure.reason.code,
-                "status": None if connection is None else connection.status,
-            },
-        )
-
-    async def _recover_left_behind(self, connection_id: UUID) -> bool:
-        """Save what an earlier exchange brought and its process, whose lease is over, did not save: its token is used up already."""
-        return any([await self._recover(row) for row in await self._journal.left_behind(connection_id)])
-
-    async def _recover_if_open(self, row: models.TokenJournal) -> bool:
-        try:
-            return await self._recover(row)
-        except KeyUnavailable:
-            return False
-
-    async def _recover(self, row: models.TokenJournal) -> bool:
-        intent = Intent(row, repeats=False)
-        try:
-            await self._vault.look_for_key(row.answer)
-            tokens = self._journal.read(row)
-            subject = await self._subject(row.connection_id)
-        except (Unreadable, NotFound):
-            logger.warning("journal entry not readable now", extra={"connection": str(row.connection_id)})
-            return False
-        current = subject is not None and subject.credential.fingerprint == row.fingerprint
-        if subject is None or not current or subject.credential.generation != row.generation:
-            await self._journal.forget(intent)
-            return False
-        saved = await self._outcomes.renewed(subject, intent, tokens)
-        if saved:
-            logger.info("token recovered from the journal", extra={"connection": str(row.connection_id)})
-        return saved
-
-    async def _get_subject(self, connection_id: UUID) -> Subject:
-        subject = await self._subject(connection_id)
-        if subject is None:
-            raise NotFound("connection")
-        return subject
-
-    async def _subject(self, connection_id: UUID) -> Subject | None:
-        """The connection with its secrets opened; None where it is gone. Raises Unreadable, ConnectorGone."""
-        # Both at once: read one after the other, a move in between would leave secrets that do not open in the folder of before.
-        credential = await models.Credential.get_or_none(connection_id=connection_id).select_related("connection")
-        if credential is None:
-            return None
-        connection = credential.connection
-        await self._vault.look_for_key(credential.secrets)
-        secrets = Secrets.open(self._vault, credential.secrets, credential_place(credential.id, connection.folder_id))
-        connector = self._catalog.find(connection.connector_key)
-        option = None if connector is None else connector.find_option(connection.authentication_type, connection.option_key)
-        if connector is None or option is None:
-            raise ConnectorGone(connection.connector_key)
-        return Subject(connection, credential, secrets, Provider(connector, option, connection.site))
-
-    async def _admitted_app(self, subject: Subject, *, by_person: bool) -> models.OAuthApp | None:
-        """The app that the connection signs in with, if any, as it is now. Raises AppFault while it blocks its connections."""
-        app = await self._app(subject)
-        if app is not None:
-            await self._incidents.admit(app, by_person=by_person)
-        return app
-
-    async def _app(self, subject: Subject) -> models.OAuthApp | None:
-        app_id = subject.connection.oauth_app_id
-        app = None if app_id is None else await models.OAuthApp.get(id=app_id)
-        await self._vault.look_for_key(None if app is None else app.client_secret)
-        return app
-
-    def _client(self, subject: Subject, app: models.OAuthApp | None) -> ClientCredentials:
-        return subject.provider.client(subject.secrets) if app is None else self._apps.client_of(app)
 
     def _is_over(self, subject: Subject) -> bool:
         expires_at = subject.connection.expires_at
@@ -539,16 +345,3 @@ async def _deliver(attempt: Coroutine[Any, Any, Result], answer: asyncio.Future[
         answer.set_exception(error)
         # Whoever asked may be gone: then this was looked at.
         answer.exception()
-
-
-def _interrupted(failure: ProviderFailure, subject: Subject) -> ProviderFailure:
-    """A dead grant after an exchange that was never answered: say that this may be why."""
-    if not _is_dead(failure):
-        return failure
-    reason = reasons.interrupted_refresh(subject.provider.name, failure.reason.provider_error)
-    return ProviderFailure(reason, retryable=False)
-
-
-def _is_dead(failure: ProviderFailure) -> bool:
-    """Whether the provider does not know the token any more, or not yet the one that another exchange is just bringing."""
-    return failure.reason.code is StatusReasonCode.REAUTHENTICATION_REQUIRED

@@ -30,7 +30,7 @@ class Stages:
         self._stops: dict[tuple[UUID, Stage], _Stop] = {}
         self.waiting = asyncio.Event()
         self._watch(refresher._journal, "begin", Stage.BEFORE_THE_INTENT, lambda arguments: arguments[0].id)
-        self._watch(refresher, "_ask", Stage.BEFORE_THE_REQUEST, lambda arguments: arguments[0].connection.id)
+        self._watch(refresher._renewals, "_ask", Stage.BEFORE_THE_REQUEST, lambda arguments: arguments[0].connection.id)
         self._watch(refresher._journal, "answer", Stage.BEFORE_THE_JOURNAL, lambda arguments: arguments[0].intent.row.connection_id)
         self._watch(refresher._outcomes, "renewed", Stage.BEFORE_THE_SAVE, lambda arguments: arguments[0].connection.id)
         self._watch(refresher._outcomes, "failed", Stage.BEFORE_THE_VERDICT, lambda arguments: arguments[0].connection.id)

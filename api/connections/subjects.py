@@ -1,0 +1,71 @@
+"""A connection together with all that an attempt at it needs, read at one moment."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+import models
+from api.catalog.catalog import Catalog
+from api.connections.provider import Provider
+from api.connections.secrets import Secrets, credential_place
+from api.errors import NotFound
+from api.oauth.tokens import ClientCredentials
+from api.organization.apps import OAuthApps
+from api.vault.vault import Vault
+
+
+class ConnectorGone(NotFound):
+    """The connector of a connection, or the way in which it authenticates, is no longer in the catalogue."""
+
+    def __init__(self, connector_key: str) -> None:
+        super().__init__("connector")
+        self.connector_key = connector_key
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A connection as it was when the attempt began."""
+
+    connection: models.Connection
+    credential: models.Credential
+    secrets: Secrets
+    provider: Provider
+
+
+class Subjects:
+    def __init__(self, *, catalog: Catalog, vault: Vault, apps: OAuthApps) -> None:
+        self._catalog = catalog
+        self._vault = vault
+        self._apps = apps
+
+    async def find(self, connection_id: UUID) -> Subject | None:
+        """The connection with its secrets opened; None where it is gone. Raises Unreadable, ConnectorGone."""
+        # Both at once: read one after the other, a move in between would leave secrets that do not open in the folder of before.
+        credential = await models.Credential.get_or_none(connection_id=connection_id).select_related("connection")
+        if credential is None:
+            return None
+        connection = credential.connection
+        await self._vault.look_for_key(credential.secrets)
+        secrets = Secrets.open(self._vault, credential.secrets, credential_place(credential.id, connection.folder_id))
+        connector = self._catalog.find(connection.connector_key)
+        option = None if connector is None else connector.find_option(connection.authentication_type, connection.option_key)
+        if connector is None or option is None:
+            raise ConnectorGone(connection.connector_key)
+        return Subject(connection, credential, secrets, Provider(connector, option, connection.site))
+
+    async def get(self, connection_id: UUID) -> Subject:
+        """As `find`. Raises NotFound where it is gone."""
+        subject = await self.find(connection_id)
+        if subject is None:
+            raise NotFound("connection")
+        return subject
+
+    async def app_of(self, subject: Subject) -> models.OAuthApp | None:
+        """The app that it signs in with, as it is now; None where it has none."""
+        app_id = subject.connection.oauth_app_id
+        app = None if app_id is None else await models.OAuthApp.get(id=app_id)
+        await self._vault.look_for_key(None if app is None else app.client_secret)
+        return app
+
+    def client_of(self, subject: Subject, app: models.OAuthApp | None) -> ClientCredentials:
+        """As whom it asks for tokens. Raises Unreadable."""
+        return subject.provider.client(subject.secrets) if app is None else self._apps.client_of(app)
