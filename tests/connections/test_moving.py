@@ -353,7 +353,8 @@ async def test_of_those_that_come_first_at_once_one_is_the_default(here: Install
 
 async def test_the_default_is_one_whoever_moves_and_chooses_at_once(here: Installation) -> None:
     places = [(await folder(here, name)).id for name in ("One", "Two")]
-    connections = [await here.connect_with_token(folder_id=places[number % 2]) for number in range(4)]
+    # Names of their own: where two have one name, a move between the renames is rightly refused.
+    connections = [await here.connect_with_token(folder_id=places[number % 2], name=f"Before {number}") for number in range(4)]
     moving, service = here.patchbay.moving, here.patchbay.connections
 
     await asyncio.gather(
