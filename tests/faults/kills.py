@@ -1,0 +1,85 @@
+"""Servers that are killed while exchanges are under way."""
+
+import asyncio
+import random
+from pathlib import Path
+
+from tests.faults.checker import Checker, Tally
+from tests.faults.provider import Point
+from tests.faults.records import Records
+from tests.faults.supervisor import Installation, Terms, installed
+from tests.faults.tokens import Mode
+
+# Each kill leaves sixteen alone until their leases end, a minute later; meanwhile others take their turn.
+_CONNECTIONS, _HURRIED_CONNECTIONS = 400, 60
+_UNDER_WAY = 10
+# As long as a lease, and then time for the attempts.
+_PEACE_SECONDS, _HURRIED_PEACE_SECONDS = 75.0, 3.0
+
+
+async def kill_server(terms: Terms, folder: Path) -> Tally:
+    return await _kill_again_and_again(terms, folder, Mode.STRICT)
+
+
+async def kill_both(terms: Terms, folder: Path) -> Tally:
+    return await _kill_again_and_again(terms, folder, Mode.STRICT, with_courier=True)
+
+
+async def kill_grace(terms: Terms, folder: Path) -> Tally:
+    return await _kill_again_and_again(terms, folder, Mode.GRACE, with_courier=True)
+
+
+async def _kill_again_and_again(terms: Terms, folder: Path, mode: Mode, *, with_courier: bool = False) -> Tally:
+    checker = Checker()
+    async with installed(folder, terms, mode) as here:
+        async with here.records() as records:
+            await records.connect(here.connectors, await here.provider.issue(_HURRIED_CONNECTIONS if terms.hurry else _CONNECTIONS))
+        for _ in range(terms.trials):
+            await _kill_once(here, with_courier=with_courier)
+            await here.provider.settle()
+            async with here.records() as records:
+                await check(checker, here, records)
+                if terms.hurry:
+                    await records.let_leases_end()
+            checker.tally.trials += 1
+        await conclude(checker, here, seconds=_HURRIED_PEACE_SECONDS if terms.hurry else _PEACE_SECONDS)
+    return checker.tally
+
+
+async def _kill_once(here: Installation, *, with_courier: bool) -> None:
+    async with here.serving() as server:
+        courier = here.courier_pid() if with_courier else None
+        pids = [server.pid] if courier is None else [server.pid, courier]
+        point, delay = _moment()
+        assert await here.provider.kill(*pids, at=point, under_way=_UNDER_WAY, delay=delay), f"never {_UNDER_WAY} under way"
+        await server.ended()
+
+
+def _moment() -> tuple[Point, float]:
+    """A place in an exchange, or a time after it: anywhere in the exchanges and in the saving of what they bring."""
+    return random.choice(
+        [
+            (Point.RECEIVED, 0.0),
+            (Point.HALF_SENT, 0.0),
+            (Point.SENT, 0.0),
+            (Point.SENT, random.uniform(0.0, 0.03)),
+            (Point.RECEIVED, random.uniform(0.0, 0.5)),
+        ]
+    )
+
+
+async def check(checker: Checker, here: Installation, records: Records) -> None:
+    """Compare, and put new grants in the place of lost ones."""
+    over = checker.look(await records.held(), await here.provider.truth(), records.fingerprint)
+    for held, grant in zip(over, await here.provider.issue(len(over)), strict=True):
+        await records.reconnect(held.connection_id, grant)
+
+
+async def conclude(checker: Checker, here: Installation, *, seconds: float) -> None:
+    """Let a server work in peace for so long, stop it in order, and say what is lost."""
+    async with here.serving():
+        await asyncio.sleep(seconds)
+    await here.provider.settle()
+    async with here.records() as records:
+        await check(checker, here, records)
+        checker.conclude(await records.held())
