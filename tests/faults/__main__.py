@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from tests.faults import kills
+from tests.faults import interruptions, kills
 from tests.faults.checker import Tally
 from tests.faults.databases import Kind, database
 from tests.faults.supervisor import Terms
@@ -31,6 +31,7 @@ class Fault:
 
 
 _BOTH: tuple[Kind, ...] = ("sqlite", "postgresql")
+_SHARED: tuple[Kind, ...] = ("postgresql",)
 
 FAULTS = {
     fault.name: fault
@@ -38,6 +39,9 @@ FAULTS = {
         Fault("kill-server", 200, _BOTH, kills.kill_server),
         Fault("kill-both", 200, _BOTH, kills.kill_both),
         Fault("kill-grace", 200, _BOTH, kills.kill_grace),
+        Fault("restart-postgresql", 50, _SHARED, interruptions.restart_postgresql),
+        Fault("cut-commit", 100, _SHARED, interruptions.cut_commit),
+        Fault("cut-journal", 100, _SHARED, interruptions.cut_journal),
     )
 }
 

@@ -43,9 +43,9 @@ class Checker:
         self._known: dict[str, KnownGrant] = {}
         self._suspects: dict[str, Held] = {}
 
-    @property
-    def suspects(self) -> int:
-        return len(self._suspects)
+    def had_their_turn(self, truth: Mapping[str, KnownGrant]) -> bool:
+        """Whether each suspect's token was presented again, or another one, since it was last looked at."""
+        return all(_presented(truth[id]) > _presented(self._known[id]) for id in self._suspects)
 
     def look(self, holds: Iterable[Held], truth: Mapping[str, KnownGrant], fingerprint: Callable[[str], str]) -> list[Held]:
         """Judge everything that is held; what needs another grant, because it is lost or is shown so, is returned."""
@@ -89,3 +89,7 @@ class Checker:
         excused = held.grant_id in self._suspects and grant.repeats > before.repeats
         self.tally.duplicates += grant.repeats - before.repeats - excused + grant.overlaps - before.overlaps
         self.tally.rotations += grant.rotations - before.rotations
+
+
+def _presented(grant: KnownGrant) -> int:
+    return grant.rotations + grant.repeats

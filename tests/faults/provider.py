@@ -45,9 +45,9 @@ class Point(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Behaviour:
     # How long an exchange takes, in seconds: anything between these.
-    latency: tuple[float, float] = (0.05, 0.3)
+    latency: tuple[float, float] = (0.1, 0.5)
     # The lifetime of an access token, in seconds.
-    lifetime: int = 4
+    lifetime: int = 10
     # Every connection is closed without an answer.
     is_down: bool = False
     # Of so many requests in one the answer is 503, and nothing was exchanged.
