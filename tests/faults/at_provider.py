@@ -1,5 +1,6 @@
 """The provider's process, as the supervisor holds it."""
 
+import signal
 import ssl
 import sys
 from collections.abc import AsyncIterator
@@ -69,9 +70,16 @@ class AtProvider:
     async def behave(self, **behaviour: Any) -> None:
         await self._ask("behave", **behaviour)
 
-    async def kill(self, *pids: int, at: Point, under_way: int, delay: float = 0.0) -> bool:
-        """Have processes killed once so many exchanges are under way, when one of them is at that point; False where none ever was."""
-        return bool((await self._ask("trap", pids=pids, point=at, under_way=under_way, delay=delay))["sprung"])
+    async def trap(
+        self, *pids: int, at: Point = Point.RECEIVED, under_way: int = 10, delay: float = 0.0, deed: signal.Signals = signal.SIGKILL
+    ) -> None:
+        """Have this done to processes once so many exchanges are under way, when one of them is at that point."""
+        answer = await self._ask("trap", pids=pids, signal=deed, point=at, under_way=under_way, delay=delay)
+        assert answer["sprung"], f"never {under_way} exchanges were under way"
+
+    async def answer_length(self) -> int:
+        """Of how many bytes an answer with tokens is."""
+        return int((await self._ask("length"))["length"])
 
     async def settle(self) -> None:
         """Wait until it has finished whatever it was asked."""

@@ -42,6 +42,11 @@ class Checker:
         # What the provider knew of each when it was last looked at.
         self._known: dict[str, KnownGrant] = {}
         self._suspects: dict[str, Held] = {}
+        self._excused: set[str] = set()
+
+    def excuse(self, grant_ids: Iterable[str]) -> None:
+        """An answer to each of these never arrived: of its token one more try is right."""
+        self._excused.update(grant_ids)
 
     def had_their_turn(self, truth: Mapping[str, KnownGrant]) -> bool:
         """Whether each suspect's token was presented again, or another one, since it was last looked at."""
@@ -85,8 +90,9 @@ class Checker:
         return True
 
     def _count_use(self, held: Held, before: KnownGrant, grant: KnownGrant) -> None:
-        # Of a token whose answer never arrived, one more try is right.
-        excused = held.grant_id in self._suspects and grant.repeats > before.repeats
+        # Of a token whose answer may never have arrived, one more try is right.
+        excused = grant.repeats > before.repeats and (held.grant_id in self._suspects or held.grant_id in self._excused)
+        self._excused.discard(held.grant_id)
         self.tally.duplicates += grant.repeats - before.repeats - excused + grant.overlaps - before.overlaps
         self.tally.rotations += grant.rotations - before.rotations
 

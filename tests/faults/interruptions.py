@@ -7,14 +7,12 @@ from pathlib import Path
 
 from tests.faults.checker import Checker, Tally
 from tests.faults.kills import check, conclude
-from tests.faults.provider import Point
 from tests.faults.proxy import Proxy, Side
 from tests.faults.supervisor import Terms, installed
 from tests.faults.tokens import Mode
 
 # What was under way at an interruption is left alone until its lease ends; meanwhile others take their turn.
 _CONNECTIONS = 400
-_UNDER_WAY = 10
 _CUT_SECONDS = 30.0
 # Between two, so that attempts begin anew.
 _PAUSE_SECONDS = 1.0
@@ -51,11 +49,10 @@ async def _cut(terms: Terms, folder: Path, text: bytes) -> Tally:
 async def _interrupt(terms: Terms, folder: Path, interrupt: Interrupt, **environment: str) -> Tally:
     checker = Checker()
     async with installed(folder, terms, Mode.STRICT) as here:
-        async with here.records() as records:
-            await records.connect(here.connectors, await here.provider.issue(_CONNECTIONS))
+        await here.connect(terms.connections or _CONNECTIONS)
         async with here.serving(**environment):
             for _ in range(terms.trials):
-                assert await here.provider.kill(at=Point.RECEIVED, under_way=_UNDER_WAY), f"never {_UNDER_WAY} under way"
+                await here.provider.trap()
                 await interrupt()
                 await asyncio.sleep(_PAUSE_SECONDS)
                 async with here.records() as records:

@@ -12,8 +12,7 @@ from tests.faults.supervisor import Installation, Terms, installed
 from tests.faults.tokens import Mode
 
 # Each kill leaves sixteen alone until their leases end, a minute later; meanwhile others take their turn.
-_CONNECTIONS, _HURRIED_CONNECTIONS = 400, 60
-_UNDER_WAY = 10
+_CONNECTIONS = 400
 # What is suspected at the last kill has to come to light within a lease, and then its turn among the others.
 _CYCLE_SECONDS = 240.0
 
@@ -33,8 +32,7 @@ async def kill_grace(terms: Terms, folder: Path) -> Tally:
 async def _kill_again_and_again(terms: Terms, folder: Path, mode: Mode, *, with_courier: bool = False) -> Tally:
     checker = Checker()
     async with installed(folder, terms, mode) as here:
-        async with here.records() as records:
-            await records.connect(here.connectors, await here.provider.issue(_HURRIED_CONNECTIONS if terms.hurry else _CONNECTIONS))
+        await here.connect(terms.connections or _CONNECTIONS)
         for _ in range(terms.trials):
             await _kill_once(here, with_courier=with_courier)
             await here.provider.settle()
@@ -52,7 +50,7 @@ async def _kill_once(here: Installation, *, with_courier: bool) -> None:
         courier = here.courier_pid() if with_courier else None
         pids = [server.pid] if courier is None else [server.pid, courier]
         point, delay = _moment()
-        assert await here.provider.kill(*pids, at=point, under_way=_UNDER_WAY, delay=delay), f"never {_UNDER_WAY} under way"
+        await here.provider.trap(*pids, at=point, delay=delay)
         await server.ended()
 
 

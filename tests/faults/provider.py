@@ -8,7 +8,8 @@ CERTIFICATE is a PEM file with the private key.
 grants   {"count"}                                 new grants, with their refresh tokens
 truth                                              what is known of every grant, and how many exchanges are under way
 behave   {any field of Behaviour, and "mode"}      how it is from now on
-trap     {"pids", "point", "under_way", "delay"}   kill these at that point of an exchange; answers once that is done
+trap     {any field of Trap}                       kill or stop processes at that point; answers once that is done
+length                                             of how many bytes an answer with tokens is
 quiet                                              answers once no exchange is under way
 """
 
@@ -17,7 +18,6 @@ import contextlib
 import json
 import os
 import random
-import signal
 import ssl
 import sys
 import time
@@ -58,9 +58,11 @@ class Behaviour:
 
 @dataclass(frozen=True, slots=True)
 class Trap:
+    """It springs at a point of an exchange, once so many are under way, and then so many seconds later."""
+
     pids: list[int]
+    signal: int
     point: Point
-    # It waits until so many exchanges are under way, and then so many seconds.
     under_way: int
     delay: float
     sprung: asyncio.Event = field(default_factory=asyncio.Event)
@@ -68,7 +70,7 @@ class Trap:
     def spring(self) -> None:
         for pid in self.pids:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, self.signal)
         self.sprung.set()
 
 
@@ -87,8 +89,6 @@ class Provider:
         self._under_way = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
-        # Of the trap that waits; an exchange that is under way outlives whoever asked for it.
-        self._timers: set[asyncio.TimerHandle] = set()
 
     async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection for as long as it is kept."""
@@ -181,7 +181,9 @@ class Provider:
                 self.behaviour = replace(self.behaviour, **given)
                 return {}
             case "trap":
-                return {"sprung": await self._set(Trap(given["pids"], Point(given["point"]), given["under_way"], given["delay"]))}
+                return {"sprung": await self._set(Trap(**given | {"point": Point(given["point"])}))}
+            case "length":
+                return {"length": len(self._token_answer(self.grants.issue().current))}
             case "quiet":
                 await self._quiet.wait()
                 return {}

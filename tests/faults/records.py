@@ -4,7 +4,7 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 from uuid import UUID
 
@@ -105,6 +105,14 @@ class Records:
             )
             for credential in credentials
         ]
+
+    async def plan(self, first: datetime, *, apart: timedelta = timedelta(0)) -> None:
+        """Make every connection due: the first then, and the others one by one so much later."""
+        if not apart:
+            await models.Connection.all().update(due_at=first)
+            return
+        for number, connection in enumerate(await models.Connection.all().only("id")):
+            await models.Connection.filter(id=connection.id).update(due_at=first + number * apart)
 
     async def let_leases_end(self) -> None:
         """Move the end of every lease to now, as if its minute were over."""

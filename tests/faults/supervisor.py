@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
+from api.secret import Secret
 from api.settings import Settings
 from api.vault.keys import generate_key_text
 from models.database import migrate
@@ -22,7 +23,10 @@ from tests.faults.tokens import GRACE_SECONDS, Mode
 _CONNECTOR = Path(__file__).parent / "connectors" / "strict.toml"
 # Patchbay limits its requests by host: with three there are ten under way at once, whatever the limit.
 HOSTS = 3
+CONNECTORS = [f"strict-{number}" for number in range(HOSTS)]
 _READY_SECONDS = 60
+# Attempts that are under way have their time.
+_STOP_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,26 +36,30 @@ class Terms:
     database: CampaignDatabase
     trials: int
     courier: str | None = None
-    # A quick look: with fewer connections, and the end of every lease is moved to now instead of waited for.
+    # How many connections; None: as many as the fault needs.
+    connections: int | None = None
+    # For a quick look: the end of every lease is moved to now instead of waited for.
     hurry: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """One Patchbay: its data folder, its settings, and the provider that its connections are at."""
+    """One Patchbay: its folder, the settings of its first replica, the provider of its connections, and its owner's API token."""
 
     folder: Path
     environment: dict[str, str]
     provider: AtProvider
+    token: Secret
     _starts: "count[int]" = field(default_factory=count)
 
     @property
     def settings(self) -> Settings:
         return Settings.from_environment(self.environment)
 
-    @property
-    def connectors(self) -> list[str]:
-        return [f"strict-{number}" for number in range(HOSTS)]
+    async def connect(self, count: int) -> None:
+        """So many connections, all of them due."""
+        async with self.records() as records:
+            await records.connect(CONNECTORS, await self.provider.issue(count))
 
     def records(self) -> AbstractAsyncContextManager[Records]:
         """What it holds; to be opened while no server runs."""
@@ -65,18 +73,24 @@ class Installation:
         async with running(*command, words=words, environment=self.environment | environment) as program:
             await program.says("Patchbay is ready", within=_READY_SECONDS)
             yield program
+            await program.stop(within=_STOP_SECONDS)
+
+    def replica(self, number: int) -> dict[str, str]:
+        """What a further replica has of its own, on the same database."""
+        data = self.folder / f"data-{number}"
+        data.mkdir(exist_ok=True)
+        return {"PATCHBAY_DATA_FOLDER": str(data), "PATCHBAY_PORT": str(free_port())}
 
     def courier_pid(self) -> int | None:
-        """The process that carries exchanges beside the server; None where there is none."""
+        """The process that carries exchanges beside the first replica; None where there is none."""
         file = self.folder / "data" / "courier" / "pid"
         return int(file.read_text()) if file.exists() else None
 
-    def end_courier(self) -> None:
-        """It outlives servers, and must not outlive the campaign."""
-        pid = self.courier_pid()
-        if pid is not None:
+    def end_couriers(self) -> None:
+        """They outlive servers, and must not outlive the campaign."""
+        for file in self.folder.glob("data*/courier/pid"):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                os.kill(int(file.read_text()), signal.SIGKILL)
 
 
 @asynccontextmanager
@@ -85,15 +99,16 @@ async def installed(folder: Path, terms: Terms, mode: Mode, **environment: str) 
     (folder / "data").mkdir(exist_ok=True)
     async with AtProvider.started(folder, hosts=HOSTS) as provider:
         await provider.behave(mode=mode)
-        here = Installation(folder, _environment(folder, terms, provider, mode) | environment, provider)
+        given = _environment(folder, terms, provider, mode) | environment
         await migrate(terms.database.url)
-        async with here.records() as records:
-            await records.register_apps(here.connectors)
-            await records.add_owner()
+        async with Records.opened(Settings.from_environment(given)) as records:
+            await records.register_apps(CONNECTORS)
+            token = await records.add_owner()
+        here = Installation(folder, given, provider, token)
         try:
             yield here
         finally:
-            here.end_courier()
+            here.end_couriers()
 
 
 def _environment(folder: Path, terms: Terms, provider: AtProvider, mode: Mode) -> dict[str, str]:

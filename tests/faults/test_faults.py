@@ -16,7 +16,7 @@ from tests.faults.tokens import Grants, Mode
 async def test_whatever_a_killed_server_loses_is_flagged(database_url: str, tmp_path: Path) -> None:
     kind: Kind = "sqlite" if database_url.startswith("sqlite") else "postgresql"
 
-    tally = await kills.kill_server(Terms(CampaignDatabase(kind, database_url), trials=1, hurry=True), tmp_path)
+    tally = await kills.kill_server(Terms(CampaignDatabase(kind, database_url), trials=1, connections=60, hurry=True), tmp_path)
 
     assert tally.flagged == tally.lost
     assert (tally.falsely_healthy, tally.falsely_broken, tally.duplicates) == (0, 0, 0)

@@ -1,0 +1,62 @@
+"""Answers of the provider that end too early: after each of their bytes once."""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from api.clock import utc_now
+from tests.faults.at_provider import NewGrant
+from tests.faults.checker import Checker, Tally
+from tests.faults.kills import check
+from tests.faults.supervisor import CONNECTORS, Installation, Terms, installed
+from tests.faults.tokens import Mode
+
+# One after the other, so that a second try comes as soon as Patchbay wants it, and not after all the others.
+_APART = timedelta(seconds=0.1)
+_FIRST_AFTER = timedelta(seconds=5)
+# From the last to be due to its second try.
+_CYCLE_SECONDS = 60.0
+
+
+async def cut_answer(terms: Terms, folder: Path) -> Tally:
+    return await _cut(terms, folder, Mode.STRICT)
+
+
+async def cut_answer_grace(terms: Terms, folder: Path) -> Tally:
+    return await _cut(terms, folder, Mode.GRACE)
+
+
+async def cut_answer_family(terms: Terms, folder: Path) -> Tally:
+    return await _cut(terms, folder, Mode.FAMILY)
+
+
+async def _cut(terms: Terms, folder: Path, mode: Mode) -> Tally:
+    checker = Checker()
+    async with installed(folder, terms, mode) as here:
+        length = await here.provider.answer_length()
+        offsets = range(length) if terms.trials >= length else range(0, length, length // terms.trials)
+        grants = await here.provider.issue(len(offsets))
+        cuts = {grant.id: offset for grant, offset in zip(grants, offsets, strict=True)}
+        # Long enough that nobody asks a third time.
+        await here.provider.behave(cuts=cuts, lifetime=3600)
+        async with here.records() as records:
+            await records.connect(CONNECTORS, grants)
+            await records.plan(utc_now() + _FIRST_AFTER, apart=_APART)
+        async with here.serving():
+            await _let_all_be_tried_again(here, grants)
+        checker.excuse(cuts)
+        async with here.records() as records:
+            await check(checker, here, records)
+            checker.conclude(await records.held())
+    checker.tally.trials = len(offsets)
+    return checker.tally
+
+
+async def _let_all_be_tried_again(here: Installation, grants: Sequence[NewGrant]) -> None:
+    bound = _CYCLE_SECONDS + (_FIRST_AFTER + len(grants) * _APART).total_seconds()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(bound):
+            while not all(known.rotations + known.repeats >= 2 for known in (await here.provider.truth()).values() if known.rotations):
+                await asyncio.sleep(0.5)
