@@ -58,5 +58,10 @@ async def _let_all_be_tried_again(here: Installation, grants: Sequence[NewGrant]
     bound = _CYCLE_SECONDS + (_FIRST_AFTER + len(grants) * _APART).total_seconds()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(bound):
-            while not all(known.rotations + known.repeats >= 2 for known in (await here.provider.truth()).values() if known.rotations):
+            while not await _all_tried_again(here, grants):
                 await asyncio.sleep(0.5)
+
+
+async def _all_tried_again(here: Installation, grants: Sequence[NewGrant]) -> bool:
+    truth = await here.provider.truth()
+    return all(truth[grant.id].rotations + truth[grant.id].repeats >= 2 for grant in grants)

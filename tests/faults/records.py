@@ -23,6 +23,7 @@ from api.events.wakeup import Wakeup
 from api.organization.apps import OAuthApps
 from api.organization.folders import Folders
 from api.organization.people import People
+from api.outbound.http import EgressGuard, OutboundClient
 from api.patchbay import load_catalog, master_keys
 from api.secret import Secret
 from api.settings import Settings
@@ -51,7 +52,7 @@ class Records:
         access, audit, self._log = Access(), Audit(utc_now), EventLog(utc_now, Wakeup())
         self._catalog = catalog
         self._vault = vault
-        self._journal = Journal(vault, utc_now)
+        self._journal = Journal(vault, OutboundClient(EgressGuard(frozenset())), None, utc_now)
         self._apps = OAuthApps(access, catalog, vault, utc_now, audit=audit)
         self._keeper = Keeper(vault=vault, log=self._log, apps=self._apps, clock=utc_now, chance=random.Random())
         self.people = People(access=access, log=self._log, audit=audit, clock=utc_now)
