@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from tests.faults import cuts, interruptions, kills, replicas
+from tests.faults import cuts, disk, interruptions, kills, listener, replicas
 from tests.faults.checker import Tally
 from tests.faults.databases import Kind, database
 from tests.faults.supervisor import Terms
@@ -32,6 +32,7 @@ class Fault:
 
 
 _BOTH: tuple[Kind, ...] = ("sqlite", "postgresql")
+_ALONE: tuple[Kind, ...] = ("sqlite",)
 _SHARED: tuple[Kind, ...] = ("postgresql",)
 
 FAULTS = {
@@ -40,15 +41,18 @@ FAULTS = {
         Fault("kill-server", 200, _BOTH, kills.kill_server),
         Fault("kill-both", 200, _BOTH, kills.kill_both),
         Fault("kill-grace", 200, _BOTH, kills.kill_grace),
-        Fault("cut-answer", 2_000, _BOTH, cuts.cut_answer),
-        Fault("cut-answer-grace", 2_000, _BOTH, cuts.cut_answer_grace),
-        Fault("cut-answer-family", 2_000, _BOTH, cuts.cut_answer_family),
-        Fault("two-replicas", 5, _SHARED, replicas.two_replicas),
         Fault("rolling", 100, _SHARED, replicas.rolling),
-        Fault("paused", 50, _BOTH, replicas.paused),
         Fault("restart-postgresql", 50, _SHARED, interruptions.restart_postgresql),
         Fault("cut-commit", 100, _SHARED, interruptions.cut_commit),
         Fault("cut-journal", 100, _SHARED, interruptions.cut_journal),
+        Fault("disk-full", 20, _ALONE, disk.disk_full),
+        # After each of the bytes, however many there are.
+        Fault("cut-answer", 10_000, _BOTH, cuts.cut_answer),
+        Fault("cut-answer-grace", 10_000, _BOTH, cuts.cut_answer_grace),
+        Fault("cut-answer-family", 10_000, _BOTH, cuts.cut_answer_family),
+        Fault("two-replicas", 5, _SHARED, replicas.two_replicas),
+        Fault("paused", 50, _BOTH, replicas.paused),
+        Fault("listener", 100, _SHARED, listener.listener),
     )
 }
 

@@ -29,7 +29,7 @@ from api.secret import Secret
 from api.settings import Settings
 from api.vault.opening import open_vault
 from api.vault.vault import Vault
-from models import AuthenticationType, ConnectionStatus, FolderKind, StatusReasonCode
+from models import AuthenticationType, ConnectionEventType, ConnectionStatus, FolderKind, StatusReasonCode
 from models.database import open_database
 from tests.faults.at_provider import NewGrant
 
@@ -90,6 +90,13 @@ class Records:
         connection = await models.Connection.get(id=connection_id)
         proven = await self._proven(connection.connector_key, grant)
         await self._keeper.replace(connection, proven, permit=_permitted, actor_id=connection.owner_id)
+
+    async def tell(self, connection: models.Connection, names: Sequence[str]) -> None:
+        """Let a connection be renamed to each of these, as far as its events tell, in one transaction."""
+        async with self._log.change(connection.owner_id) as record:
+            for name in names:
+                connection.rename(name)
+                await record.append(connection, ConnectionEventType.RENAMED)
 
     async def held(self) -> list[Held]:
         """What is held of every grant."""

@@ -56,6 +56,11 @@ class Installation:
     def settings(self) -> Settings:
         return Settings.from_environment(self.environment)
 
+    @property
+    def url(self) -> str:
+        """Where the first replica is asked."""
+        return self.settings.public_url
+
     async def connect(self, count: int) -> None:
         """So many connections, all of them due."""
         async with self.records() as records:
