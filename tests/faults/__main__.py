@@ -10,12 +10,14 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import click
 
-from tests.faults import cuts, disk, interruptions, kills, listener, replicas
+from models.database import migrate
+from tests.faults import cuts, disk, interruptions, kills, listener, outage, replicas
 from tests.faults.checker import Tally
 from tests.faults.databases import Kind, database
 from tests.faults.supervisor import Terms
@@ -29,6 +31,21 @@ class Fault:
     trials: int
     databases: tuple[Kind, ...]
     act: Act
+
+
+async def _outage(terms: Terms, folder: Path) -> Tally:
+    """A provider that is away for four hours, on a simulated clock. A trial is a run with other chances."""
+    tally, told = Tally(), []
+    for seed in range(1, terms.trials + 1):
+        url, connections = f"sqlite://{folder / f'outage-{seed}.db'}", terms.connections or 100_000
+        await migrate(url)
+        scenario = outage.Scenario(connections, connections / outage.SECONDS_FOR_ALL, timedelta(hours=4), seed=seed)
+        result = await outage.simulate(scenario, url, folder)
+        tally.trials += 1
+        tally.falsely_broken += result.asked_to_sign_in
+        told.append(result.told())
+    tally.note = "; ".join(told)
+    return tally
 
 
 _BOTH: tuple[Kind, ...] = ("sqlite", "postgresql")
@@ -46,6 +63,7 @@ FAULTS = {
         Fault("cut-commit", 100, _SHARED, interruptions.cut_commit),
         Fault("cut-journal", 100, _SHARED, interruptions.cut_journal),
         Fault("disk-full", 20, _ALONE, disk.disk_full),
+        Fault("outage", 3, _ALONE, _outage),
         # After each of the bytes, however many there are.
         Fault("cut-answer", 10_000, _BOTH, cuts.cut_answer),
         Fault("cut-answer-grace", 10_000, _BOTH, cuts.cut_answer_grace),

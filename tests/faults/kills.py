@@ -48,7 +48,7 @@ async def _kill_again_and_again(terms: Terms, folder: Path, mode: Mode, *, with_
 async def _kill_once(here: Installation, *, with_courier: bool) -> None:
     async with here.serving() as server:
         courier = here.courier_pid() if with_courier else None
-        pids = [server.pid] if courier is None else [server.pid, courier]
+        pids = [server.process_id] if courier is None else [server.process_id, courier]
         point, delay = _moment()
         await here.provider.trap(*pids, at=point, delay=delay)
         await server.ended()

@@ -108,8 +108,8 @@ async def paused(terms: Terms, folder: Path) -> Tally:
         too_early = 0
         for _ in range(-(-terms.trials // _UNDER_WAY)):
             async with here.serving() as server:
-                await here.provider.trap(server.pid, under_way=_UNDER_WAY, deed=signal.SIGSTOP)
-                too_early += await _stand_still(here, server.pid, terms)
+                await here.provider.trap(server.process_id, under_way=_UNDER_WAY, deed=signal.SIGSTOP)
+                too_early += await _stand_still(here, server.process_id, terms)
             async with here.records() as records:
                 await check(checker, here, records)
             checker.tally.trials += _UNDER_WAY

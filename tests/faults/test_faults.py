@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import kills
+from tests.faults import cuts, kills
 from tests.faults.databases import CampaignDatabase, Kind
 from tests.faults.supervisor import Terms
 from tests.faults.tokens import Grants, Mode
@@ -19,6 +19,16 @@ async def test_whatever_a_killed_server_loses_is_flagged(database_url: str, tmp_
     tally = await kills.kill_server(Terms(CampaignDatabase(kind, database_url), trials=1, connections=60, hurry=True), tmp_path)
 
     assert tally.flagged == tally.lost
+    assert (tally.falsely_healthy, tally.falsely_broken, tally.duplicates) == (0, 0, 0)
+
+
+@pytest.mark.anyio
+@pytest.mark.timeout(60)
+async def test_whatever_byte_an_answer_ends_after_the_status_tells_the_truth(sqlite_url: str, tmp_path: Path) -> None:
+    tally = await cuts.cut_answer(Terms(CampaignDatabase("sqlite", sqlite_url), trials=12), tmp_path)
+
+    # The tokens of each were used up, and nobody has the new ones.
+    assert tally.lost == tally.flagged == tally.trials
     assert (tally.falsely_healthy, tally.falsely_broken, tally.duplicates) == (0, 0, 0)
 
 
