@@ -58,7 +58,7 @@ class Behaviour:
 
 @dataclass(frozen=True, slots=True)
 class Trap:
-    """It springs at a point of an exchange, once so many are under way, and then so many seconds later."""
+    """It springs at a point of an exchange, once so many are under way with good tokens, and then so many seconds later."""
 
     pids: list[int]
     signal: int
@@ -87,6 +87,8 @@ class Provider:
         self.behaviour = Behaviour()
         self._trap: Trap | None = None
         self._under_way = 0
+        # Of those, with a token that was good: who presents one that is lost has nothing to lose.
+        self._good_under_way = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
 
@@ -116,7 +118,8 @@ class Provider:
             return await _send(writer, _response(400, {"error": "invalid_request"}))
         if random.random() < self.behaviour.refused_share:
             return await _send(writer, _response(503, {"error": "temporarily_unavailable"}))
-        self._begin(grant)
+        is_good = token == grant.current
+        self._begin(grant, is_good=is_good)
         try:
             self._pass(Point.RECEIVED)
             seconds = random.uniform(*self.behaviour.latency)
@@ -126,7 +129,7 @@ class Provider:
             await asyncio.sleep(seconds / 2)
             return await self._answer(grant, self._token_answer(successor), writer)
         finally:
-            self._end(grant)
+            self._end(grant, is_good=is_good)
 
     def _token_answer(self, successor: str | None) -> bytes:
         if successor is None:
@@ -147,21 +150,23 @@ class Provider:
         self._pass(Point.SENT)
         return True
 
-    def _begin(self, grant: Grant) -> None:
+    def _begin(self, grant: Grant, *, is_good: bool) -> None:
         self.grants.begin(grant)
         self._under_way += 1
+        self._good_under_way += is_good
         self._quiet.clear()
 
-    def _end(self, grant: Grant) -> None:
+    def _end(self, grant: Grant, *, is_good: bool) -> None:
         self.grants.end(grant)
         self._under_way -= 1
+        self._good_under_way -= is_good
         if self._under_way == 0:
             self._quiet.set()
 
     def _pass(self, point: Point) -> None:
         """An exchange is at this point: the trap that waits for it springs."""
         trap = self._trap
-        if trap is None or trap.point is not point or self._under_way < trap.under_way:
+        if trap is None or trap.point is not point or self._good_under_way < trap.under_way:
             return
         self._trap = None
         if trap.delay:
