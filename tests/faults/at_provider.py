@@ -28,7 +28,7 @@ class NewGrant:
 
 @dataclass(frozen=True, slots=True)
 class KnownGrant:
-    """What the provider knows of a grant: the refresh tokens that it would take now, and how the grant was used."""
+    """What the provider knows of a grant: the refresh tokens that it would take now, the current one first, and how the grant was used."""
 
     accepted: tuple[str, ...]
     rotations: int

@@ -31,12 +31,12 @@ async def cut_commit(terms: Terms, folder: Path) -> Tally:
 
 
 async def cut_journal(terms: Terms, folder: Path) -> Tally:
-    """Nobody knows whether an answer of the provider was journaled."""
-    return await _cut(terms, folder, b'UPDATE "token_journal"')
+    """Nobody knows whether an exchange was journaled as begun or, without a courier, as answered."""
+    return await _cut(terms, folder, b'(?:INSERT INTO|UPDATE) "token_journal"')
 
 
-async def _cut(terms: Terms, folder: Path, text: bytes) -> Tally:
-    async with Proxy.started(terms.database.socket, text) as proxy:
+async def _cut(terms: Terms, folder: Path, pattern: bytes) -> Tally:
+    async with Proxy.started(terms.database.socket, pattern) as proxy:
 
         async def cut() -> None:
             async with asyncio.timeout(_CUT_SECONDS):

@@ -25,21 +25,21 @@ class Cut:
 
 
 class Proxy:
-    """It cuts at statements that contain this text."""
+    """It cuts at statements that this pattern is found in."""
 
-    def __init__(self, database: Path, text: bytes) -> None:
+    def __init__(self, database: Path, pattern: bytes) -> None:
         self.port = 0
         self._database = database
-        self._text = text
+        self._pattern = re.compile(pattern)
         # How asyncpg prepares it: from then on it says only the name.
-        self._prepared = re.compile(rb"(__asyncpg_\w+)\0[^\0]*" + re.escape(text))
+        self._prepared = re.compile(rb"(__asyncpg_\w+)\0[^\0]*?(?:" + pattern + rb")")
         self._cut: Cut | None = None
 
     @classmethod
     @asynccontextmanager
-    async def started(cls, database: Path, text: bytes) -> AsyncIterator[Self]:
+    async def started(cls, database: Path, pattern: bytes) -> AsyncIterator[Self]:
         """Before the PostgreSQL server that listens at this socket, on a port of this machine."""
-        proxy = cls(database, text)
+        proxy = cls(database, pattern)
         server = await asyncio.start_server(proxy._pass_on, "127.0.0.1", 0)
         async with server:
             proxy.port = server.sockets[0].getsockname()[1]
@@ -81,7 +81,7 @@ class Proxy:
         """Whether it is executed with this message: as a simple query, or by the name under which it was prepared."""
         match statement[:1]:
             case b"Q":
-                return self._text in statement
+                return self._pattern.search(statement) is not None
             case b"B":
                 return any(b"\0%s\0" % name in statement for name in names)
         return False
