@@ -18,8 +18,8 @@ _APART = timedelta(seconds=0.05)
 # Of so many answers of each host one is cut. A host that mostly fails would be left alone.
 _ONE_OF = 3
 _FIRST_AFTER = timedelta(seconds=5)
-# From the last to be due to its second try.
-_CYCLE_SECONDS = 60.0
+# From the last to be due to its second try; a host that failed often is asked slowly for ten minutes.
+_CYCLE_SECONDS = 900.0
 
 
 async def cut_answer(terms: Terms, folder: Path) -> Tally:
