@@ -1,5 +1,6 @@
 """What Patchbay holds, read and set up with its real key, in this process, while no server of it runs."""
 
+import json
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -13,17 +14,15 @@ from api.access import Access
 from api.audit import Audit
 from api.catalog.catalog import Catalog
 from api.clock import utc_now
-from api.connections.journal import Journal
 from api.connections.keeping import Keeper, Place, Proven
 from api.connections.provider import Provider
 from api.connections.refresher import LEASE
-from api.connections.secrets import Secrets
+from api.connections.secrets import Secrets, journal_place
 from api.events.log import EventLog
 from api.events.wakeup import Wakeup
 from api.organization.apps import OAuthApps
 from api.organization.folders import Folders
 from api.organization.people import People
-from api.outbound.http import EgressGuard, OutboundClient
 from api.patchbay import load_catalog, master_keys
 from api.secret import Secret
 from api.settings import Settings
@@ -52,7 +51,6 @@ class Records:
         access, audit, self._log = Access(), Audit(utc_now), EventLog(utc_now, Wakeup())
         self._catalog = catalog
         self._vault = vault
-        self._journal = Journal(vault, OutboundClient(EgressGuard(frozenset())), None, utc_now)
         self._apps = OAuthApps(access, catalog, vault, utc_now, audit=audit)
         self._keeper = Keeper(vault=vault, log=self._log, apps=self._apps, clock=utc_now, chance=random.Random())
         self.people = People(access=access, log=self._log, audit=audit, clock=utc_now)
@@ -133,9 +131,9 @@ class Records:
         """Fingerprints of the refresh tokens in answers that were journaled and not saved."""
         found: dict[UUID, frozenset[str]] = {}
         for row in await models.TokenJournal.filter(answered_at__not_isnull=True):
-            token = self._journal.read(row).refresh_token
-            if token is not None:
-                found[row.connection_id] = found.get(row.connection_id, frozenset()) | {self._vault.fingerprint(token)}
+            assert row.answer is not None
+            token = json.loads(self._vault.open(row.answer, journal_place(row.id, row.folder_id)))["refresh_token"]
+            found[row.connection_id] = found.get(row.connection_id, frozenset()) | {self.fingerprint(token)}
         return found
 
     async def _proven(self, connector_key: str, grant: NewGrant) -> Proven:
