@@ -23,7 +23,7 @@ from api.connector_commands import connectors
 from api.errors import KeyTrouble, StartRefused
 from api.key_commands import keys
 from api.logs import configure_logging
-from api.patchbay import Patchbay, key_file, load_catalog, master_keys, open_patchbay
+from api.patchbay import Patchbay, key_file, load_catalog, master_keys, open_patchbay, take_room_for_courier
 from api.reaching import database_exists, reaching_database, with_patchbay
 from api.refreshing import refresh_until_stopped
 from api.refusing import refusing
@@ -180,6 +180,8 @@ async def _migrate(settings: Settings) -> list[str]:
 
 async def _open_once(settings: Settings) -> None:
     """Opening is the work: it checks the keys, and makes them at the first start."""
+    if settings.courier:
+        take_room_for_courier(settings)
     async with open_patchbay(settings, serves=False, refreshes=False):
         pass
 

@@ -38,8 +38,9 @@ from api.connections.service import Connections
 from api.connections.subjects import Subjects
 from api.connections.wishes import Wishes
 from api.courier.client import Courier
+from api.courier.journal import take_room
 from api.courier.wire import Terms
-from api.errors import InvalidSettings
+from api.errors import InvalidSettings, StartRefused
 from api.events.feed import EventFeed
 from api.events.log import EventLog
 from api.events.wakeup import Wakeup
@@ -277,9 +278,25 @@ def _assemble(
     )
 
 
+def take_room_for_courier(settings: Settings) -> None:
+    """Make the files of the courier's journal. Raises StartRefused where there is no room for them."""
+    folder = _courier_folder(settings)
+    try:
+        take_room(folder)
+    except OSError as error:
+        raise StartRefused(
+            f"The courier's journal in {folder} cannot be made: {error.strerror}. It takes 16 MB.",
+            "Make room, or set PATCHBAY_DATA_FOLDER to a folder on another disk.",
+        ) from error
+
+
 def _courier(settings: Settings, vault: Vault) -> AbstractAsyncContextManager[Courier]:
     terms = Terms(_private_hosts(settings), settings.egress_ca_file)
-    return Courier.running(settings.data_folder / "courier", vault.derived_key(purpose="courier"), terms)
+    return Courier.running(_courier_folder(settings), vault.derived_key(purpose="courier"), terms)
+
+
+def _courier_folder(settings: Settings) -> Path:
+    return settings.data_folder / "courier"
 
 
 def _identity(

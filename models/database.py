@@ -6,7 +6,9 @@ from contextlib import AbstractContextManager, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+import asyncpg
 from tortoise.context import TortoiseContext
+from tortoise.exceptions import OperationalError
 from tortoise.transactions import in_transaction
 
 from models import sqlite_file
@@ -18,6 +20,7 @@ from models.rows import instance, rows
 from models.sqlite_file import CorruptDatabase
 
 __all__ = [
+    "DATABASE_TROUBLE",
     "CorruptDatabase",
     "Database",
     "DatabaseUrl",
@@ -33,6 +36,9 @@ __all__ = [
     "rows",
     "transaction",
 ]
+
+# What a statement may raise that the database did not take, in the words of Tortoise and of the drivers.
+DATABASE_TROUBLE = (OperationalError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 
 Callback = Callable[[], object]
 

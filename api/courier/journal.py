@@ -50,6 +50,13 @@ class JournalFull(PatchbayError):
         super().__init__("The journal has no room for this answer.", "It gets room as soon as the database takes what is in it.")
 
 
+def take_room(folder: Path) -> None:
+    """Make a journal's files at their full size, where they are not. Raises OSError where the disk has no room for them."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for number in (0, 1):
+        _Segment(_file(folder, number), SEGMENT_BYTES, bytes(_CHECK_BYTES)).close()
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     sequence: int
@@ -83,7 +90,7 @@ class Journal:
     def opened(cls, folder: Path, key: bytes, *, segment_bytes: int = SEGMENT_BYTES) -> Iterator[Self]:
         """Raises JournalOfAnother, and OSError where there is no room for it."""
         check = hmac.digest(subkey(key, "check"), b"journal", "sha256")[:_CHECK_BYTES]
-        segments = [_Segment(folder / f"journal.{number}", segment_bytes, check) for number in (0, 1)]
+        segments = [_Segment(_file(folder, number), segment_bytes, check) for number in (0, 1)]
         try:
             if any(segment.is_of_another for segment in segments):
                 raise JournalOfAnother(folder)
@@ -246,6 +253,10 @@ class _Segment:
 
     def _associated(self, sequence: int) -> bytes:
         return bound(LABEL, b"journal", self._identity, self.epoch.to_bytes(8, "big"), sequence.to_bytes(8, "big"))
+
+
+def _file(folder: Path, number: int) -> Path:
+    return folder / f"journal.{number}"
 
 
 def _sync_folder(folder: Path) -> None:

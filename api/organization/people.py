@@ -1,6 +1,7 @@
 """Users, their API tokens, and how a browser signs in."""
 
 import hmac
+import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -20,7 +21,9 @@ from api.organization.accounts import create_account, email_problem, open_sessio
 from api.organization.tokens import TokenText, hash_of, new_cookie, new_token, parse_token
 from api.secret import Secret
 from models import ApiTokenKind, AuthorizationStatus, Permission
-from models.database import transaction
+from models.database import DATABASE_TROUBLE, transaction
+
+logger = logging.getLogger(__name__)
 
 _LINK = timedelta(hours=1)
 # A token that is in use all the time is not written to with every call.
@@ -297,8 +300,15 @@ class People:
         if not hmac.compare_digest(_NOBODY if row is None else bytes(row.secret_hash), parts.hash()) or row is None:
             return None
         if row.last_used_at is None or row.last_used_at < now - _LAST_USE_EVERY:
-            await models.ApiToken.filter(id=row.id).update(last_used_at=now)
+            await self._note_use(row, now)
         return row
+
+    async def _note_use(self, token: models.ApiToken, now: datetime) -> None:
+        try:
+            await models.ApiToken.filter(id=token.id).update(last_used_at=now)
+        # A disk that is full, a database that may only be read: whoever asks is let in all the same, to read what is there.
+        except DATABASE_TROUBLE:
+            logger.warning("use of an API token not noted", extra={"token": str(token.id)})
 
     def _revocable(self, actor: Actor) -> QuerySet[models.ApiToken]:
         """The tokens that the actor may know of and end."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from api.courier.journal import Journal, JournalFull, JournalOfAnother
+from api.courier.journal import SEGMENT_BYTES, Journal, JournalFull, JournalOfAnother, take_room
 
 pytestmark = pytest.mark.anyio
 
@@ -149,3 +149,12 @@ async def test_a_disk_that_fails_is_told_to_everybody_who_waits(tmp_path: Path, 
         monkeypatch.setattr(os, "fdatasync", fails)
         with pytest.raises(OSError, match="Input/output"):
             await journal.append(b"one")
+
+
+def test_room_that_is_taken_beforehand_is_the_journals(tmp_path: Path) -> None:
+    take_room(tmp_path / "courier")
+
+    sizes = {file.name: (file.stat().st_size, file.stat().st_blocks * 512 >= SEGMENT_BYTES) for file in (tmp_path / "courier").iterdir()}
+    assert sizes == {"journal.0": (SEGMENT_BYTES, True), "journal.1": (SEGMENT_BYTES, True)}
+    with Journal.opened(tmp_path / "courier", KEY) as journal:
+        assert journal.records == []

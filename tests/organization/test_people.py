@@ -11,9 +11,19 @@ from api.access import Limits
 from api.errors import Conflict, InvalidInput, NotFound, PermissionDenied
 from api.organization.tokens import new_token, parse_token
 from api.secret import Secret
+from models.database import Database, rows
 from tests.organization.conftest import Organization
 
 pytestmark = pytest.mark.anyio
+
+# What makes a database refuse every change of an API token.
+FULL_DISK = {
+    "sqlite": ["PRAGMA query_only = ON"],
+    "postgresql": [
+        "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION USING ERRCODE = ''53100''; END'",
+        "CREATE TRIGGER full_disk BEFORE UPDATE ON api_token EXECUTE FUNCTION full_disk()",
+    ],
+}
 
 
 async def test_only_administrators_make_users(organization: Organization) -> None:
@@ -80,6 +90,18 @@ async def test_the_last_use_of_a_token_is_kept_to_the_minute(organization: Organ
     organization.clock.move(timedelta(seconds=31))
     await organization.people.actor_of_token(new.token)
     assert (await models.ApiToken.get(id=new.row.id)).last_used_at == organization.clock.now
+
+
+async def test_a_token_lets_in_while_the_database_takes_no_writes(organization: Organization, database: Database) -> None:
+    new = await organization.people.create_token(organization.ben, name="CI")
+    for statement in FULL_DISK[database.dialect]:
+        await rows(statement)
+
+    actor = await organization.people.actor_of_token(new.token)
+
+    assert actor is not None
+    assert actor.user_id == organization.ben.user_id
+    assert (await models.ApiToken.get(id=new.row.id)).last_used_at is None
 
 
 async def test_nobody_makes_or_revokes_anothers_token_but_an_administrator(organization: Organization) -> None:
