@@ -97,12 +97,15 @@ class Journal:
         )
         return self._attempt(Intent(row, repeats=False), lease, only_listens=True)
 
-    async def kept(self) -> dict[UUID, list[tuple[Errand, int]]]:
-        """What the courier keeps for this process, or for one that is gone, by connection. Raises CourierAway."""
-        found: dict[UUID, list[tuple[Errand, int]]] = {}
-        for errand, sequence in [] if self._courier is None else await self._courier.unsettled():
-            found.setdefault(errand.connection_id, []).append((errand, sequence))
-        return found
+    async def kept(self) -> dict[UUID, Errand]:
+        """What the courier keeps for this process, or for one that is gone, and is still to be saved. Raises CourierAway.
+
+        What it keeps of credentials that were replaced since, it may forget: that was saved, or somebody has connected anew.
+        """
+        answers = [] if self._courier is None else await self._courier.unsettled()
+        now = await self._consumed_now({errand.connection_id for errand, _ in answers})
+        self.settle(sequence for errand, sequence in answers if now.get(errand.connection_id) != errand.consumed)
+        return {errand.connection_id: errand for errand, _ in answers if now.get(errand.connection_id) == errand.consumed}
 
     def settle(self, sequences: Iterable[int]) -> None:
         """Nothing is to be saved of these answers."""
@@ -170,6 +173,13 @@ class Journal:
 
     def _is_carried_here(self, row: models.TokenJournal) -> bool:
         return self._courier is not None and row.courier_id == self._courier.id
+
+    async def _consumed_now(self, connection_ids: Collection[UUID]) -> dict[UUID, str]:
+        """What the next exchange of these connections consumes."""
+        if not connection_ids:
+            return {}
+        credentials = models.Credential.filter(connection_id__in=connection_ids)
+        return {id: consumed(*rest) for id, *rest in await credentials.values_list("connection_id", "fingerprint", "generation")}
 
     async def _is_ours(self, row: models.TokenJournal) -> bool:
         """Whether it falls to us what becomes of an exchange: another's courier may have its answer, as long as anybody asks it."""

@@ -6,7 +6,7 @@ who waits for it can cut it off between the provider's answer and the save.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from functools import partial
@@ -139,9 +139,9 @@ class Refresher:
     async def take_up(self) -> None:
         """Begin to go on with what is in nobody's hands: save the answers that the courier keeps, let the rest be tried once more."""
         kept = await self._journal.kept()
-        for connection_id, answers in kept.items():
-            if connection_id not in self._attempts and (lease := await self._lease_left_by(answers[-1][0])):
-                self._start(connection_id, self._save_kept(lease, answers))
+        for connection_id, errand in kept.items():
+            if connection_id not in self._attempts and (lease := await self._lease_left_by(errand)):
+                self._start(connection_id, self._save_kept(lease, errand))
         for row in await self._journal.interrupted(kept.keys() | self._attempts.keys()):
             await self._journal.give_up(Intent(row, repeats=False))
             await end_lease(row.connection_id, row.lease_number, due_at=self._clock())
@@ -221,16 +221,13 @@ class Refresher:
         except Exception:
             logger.exception("lease not given back", extra={"connection": str(lease.connection_id)})
 
-    async def _save_kept(self, lease: Lease, answers: Sequence[tuple[Errand, int]]) -> None:
+    async def _save_kept(self, lease: Lease, errand: Errand) -> None:
         """Save what the courier has heard and nobody saved. Raises nothing."""
         try:
             async with asyncio.timeout(_ATTEMPT_SECONDS):
                 subject = await self._subjects.find(lease.connection_id)
-                wanted = None if subject is None else consumed(subject.credential.fingerprint, subject.credential.generation)
-                if subject is not None and any(errand.consumed == wanted for errand, _ in answers):
+                if subject is not None and errand.consumed == consumed(subject.credential.fingerprint, subject.credential.generation):
                     await self._renewals.hear_kept(subject, lease)
-                # What it replaced is not the connection's any more: it was saved, or somebody has connected anew.
-                self._journal.settle(sequence for errand, sequence in answers if errand.consumed != wanted)
         # The vault counts it.
         except KeyUnavailable:
             pass

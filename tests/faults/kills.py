@@ -9,7 +9,7 @@ from tests.faults.checker import Checker, Tally
 from tests.faults.provider import Point
 from tests.faults.records import Records
 from tests.faults.supervisor import Installation, Terms, installed
-from tests.faults.tokens import Mode
+from tests.faults.tokens import GRACE_SECONDS, Mode
 
 # Each kill leaves sixteen alone until their leases end, a minute later; meanwhile others take their turn.
 _CONNECTIONS = 400
@@ -26,15 +26,16 @@ async def kill_both(terms: Terms, folder: Path) -> Tally:
 
 
 async def kill_grace(terms: Terms, folder: Path) -> Tally:
-    return await _kill_again_and_again(terms, folder, Mode.GRACE, with_courier=True)
+    # What was under way is tried once more 21 seconds after it began: killed again before that, it would not be.
+    return await _kill_again_and_again(terms, folder, Mode.GRACE, with_courier=True, rest_seconds=GRACE_SECONDS)
 
 
-async def _kill_again_and_again(terms: Terms, folder: Path, mode: Mode, *, with_courier: bool = False) -> Tally:
+async def _kill_again_and_again(terms: Terms, folder: Path, mode: Mode, *, with_courier: bool = False, rest_seconds: float = 0.0) -> Tally:
     checker = Checker()
     async with installed(folder, terms, mode) as here:
         await here.connect(terms.connections or _CONNECTIONS)
         for _ in range(terms.trials):
-            await _kill_once(here, with_courier=with_courier)
+            await _kill_once(here, with_courier=with_courier, rest_seconds=rest_seconds)
             await here.provider.settle()
             async with here.records() as records:
                 await check(checker, here, records)
@@ -45,8 +46,9 @@ async def _kill_again_and_again(terms: Terms, folder: Path, mode: Mode, *, with_
     return checker.tally
 
 
-async def _kill_once(here: Installation, *, with_courier: bool) -> None:
+async def _kill_once(here: Installation, *, with_courier: bool, rest_seconds: float) -> None:
     async with here.serving() as server:
+        await asyncio.sleep(rest_seconds)
         courier = here.courier_pid() if with_courier else None
         pids = [server.process_id] if courier is None else [server.process_id, courier]
         point, delay = _moment()
