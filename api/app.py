@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import graphql, routes
 from api.clock import Clock, utc_now
+from api.entrance import Entrance
 from api.patchbay import Patchbay, open_patchbay
 from api.sandbox.app import create_sandbox
 from api.settings import Settings
@@ -35,7 +36,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now, refreshes: bool = 
     return Starlette(
         routes=[*routes.routes(settings), *graphql.routes(settings), *([] if sandbox is None else [Mount("/sandbox", sandbox)])],
         lifespan=lifespan,
-        middleware=[Middleware(DatabaseOfRequest)],
+        middleware=[Middleware(Entrance, settings=settings), Middleware(DatabaseOfRequest)],
     )
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
@@ -16,6 +17,7 @@ from urllib.parse import quote, urlsplit
 from cronsim import CronSim, CronSimError
 
 from api.errors import InvalidSettings
+from api.proxies import Network
 from api.secret import Secret
 from models.database import DatabaseUrl, InvalidDatabaseUrl
 
@@ -73,6 +75,11 @@ class Settings:
     # Of each OAuth app at each host, and of each host.
     provider_rate: int = 20
     provider_concurrency: int = 8
+    # A second for each user, and a minute for each address.
+    request_rate: int = 200
+    sign_in_rate: int = 600
+    trusted_proxies: frozenset[Network] = frozenset()
+    allowed_hosts: frozenset[str] = frozenset()
     # None: people sign in without an identity provider.
     oidc_issuer: str | None = None
     oidc_client_id: str | None = None
@@ -141,6 +148,10 @@ class Settings:
             refresh_concurrency=given("REFRESH_CONCURRENCY", 64),
             provider_rate=given("PROVIDER_RATE", 20),
             provider_concurrency=given("PROVIDER_CONCURRENCY", 8),
+            request_rate=given("REQUEST_RATE", 200),
+            sign_in_rate=given("SIGN_IN_RATE", 600),
+            trusted_proxies=given("TRUSTED_PROXIES", frozenset()),
+            allowed_hosts=given("ALLOWED_HOSTS", frozenset()),
             log_level=given("LOG_LEVEL", "INFO"),
             courier=given("COURIER", True),
             audit_retention=None if values["AUDIT_DAYS"] is None else timedelta(days=values["AUDIT_DAYS"]),
@@ -249,6 +260,24 @@ def _hosts(text: str) -> frozenset[str]:
     return hosts
 
 
+def _names(text: str) -> frozenset[str]:
+    names = _items(text.lower())
+    for name in names:
+        if not re.fullmatch(_HOST, name):
+            raise ValueError(f"holds “{name}”, which is no host")
+    return frozenset(name.strip("[]") for name in names)
+
+
+def _networks(text: str) -> frozenset[Network]:
+    networks = set()
+    for item in _items(text):
+        try:
+            networks.add(ip_network(item))
+        except ValueError:
+            raise ValueError(f"holds “{item}”, which is no address and no network") from None
+    return frozenset(networks)
+
+
 def _connectors(text: str) -> frozenset[str]:
     keys = _items(text)
     for key in keys:
@@ -350,6 +379,20 @@ VARIABLES = (
         "How browsers reach Patchbay. Callback URLs are built from it alone.",
         _public_url,
     ),
+    Variable(
+        "ALLOWED_HOSTS",
+        "hosts without port, separated by commas",
+        "",
+        "By which names a request may call this server, besides the public URL's and those of this machine.",
+        _names,
+    ),
+    Variable(
+        "TRUSTED_PROXIES",
+        "addresses or networks, separated by commas",
+        "",
+        "The reverse proxies in front: only what they say in X-Forwarded-For is believed.",
+        _networks,
+    ),
     Variable("KEY_FILE", "a path", "made in the data folder, for SQLite on loopback only", "The file with the master keys.", _path),
     Variable(
         "KEYS",
@@ -429,6 +472,20 @@ VARIABLES = (
         "8",
         "How many requests a provider's host gets at once; four at most where each of them spends a refresh token.",
         _between(1, 1000),
+    ),
+    Variable(
+        "REQUEST_RATE",
+        "1 to 100000",
+        "200",
+        "How many GraphQL operations a second each user gets from this process in the long run; ten times as many in one go.",
+        _between(1, 100_000),
+    ),
+    Variable(
+        "SIGN_IN_RATE",
+        "1 to 100000",
+        "600",
+        "How many times a minute each address may sign in, depart to a provider or come back from one, at this process.",
+        _between(1, 100_000),
     ),
     Variable("AUDIT_DAYS", "1 to 36500", "", "For how many days the audit log is kept; without it, for good.", _between(1, 36_500)),
     Variable("LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", "INFO", "What is logged.", _level),

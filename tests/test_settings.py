@@ -54,6 +54,12 @@ def test_an_unknown_variable_is_refused_with_the_one_that_may_be_meant() -> None
         ("REFRESH_SCHEDULE", "61 * * * * *"),
         ("REFRESH_CONCURRENCY", "-1"),
         ("LOG_LEVEL", "LOUD"),
+        ("ALLOWED_HOSTS", "https://patchbay.internal"),
+        ("ALLOWED_HOSTS", "patchbay.internal:8000"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("TRUSTED_PROXIES", "proxy.internal"),
+        ("REQUEST_RATE", "0"),
+        ("SIGN_IN_RATE", "many"),
     ],
 )
 def test_a_wrong_value_names_its_variable_and_what_it_accepts(name: str, value: str) -> None:

@@ -11,7 +11,7 @@ from api.settings import Settings
 
 def routes(settings: Settings, *, allow_get: bool = False) -> list[BaseRoute]:
     """To stand after the playground, which takes from the same address only who wants a page."""
-    view = GraphQLView(schema, allow_get=allow_get)
+    view = GraphQLView(schema, rate=settings.request_rate, allow_get=allow_get)
     return [Route("/graphql", _shared(view, settings)), WebSocketRoute("/graphql", view)]
 
 

@@ -22,9 +22,12 @@ from api.graphql.bodies import NotExecuted, check_operation, read_object
 from api.graphql.context import Context
 from api.graphql.refusals import Code, Refusal, was_executed
 from api.graphql.reporting import fault
+from api.graphql.turnstile import Visit
 from api.patchbay import Patchbay
 
 OPERATIONS_PER_SOCKET = 50
+# The protocol's code for whatever there is too much of.
+TOO_MANY = 4429
 
 _LONGEST_ID = 128
 # A mutation belongs into a request of its own, which a browser marks with where it comes from.
@@ -37,6 +40,7 @@ class Caller:
 
     patchbay: Patchbay
     socket: WebSocket
+    visit: Visit
     connection_params: dict[str, Any] = field(default_factory=dict)
 
     async def actor(self) -> Actor | None:
@@ -61,10 +65,15 @@ class Frames(ASGIWebSocketAdapter):
     ws: WebSocket
 
     async def iter_json(self, *, ignore_parsing_errors: bool = False) -> AsyncGenerator[object, None]:
+        visit: Visit = self.ws.scope["visit"]
         try:
             while self.ws.application_state != WebSocketState.DISCONNECTED:
                 try:
-                    yield read_object(await self.ws.receive_text())
+                    text = await self.ws.receive_text()
+                    if not visit.hear():
+                        await self.close(TOO_MANY, "Too many messages")
+                        return
+                    yield read_object(text)
                 except NotExecuted:
                     raise NonJsonMessageReceived from None
         except KeyError:
@@ -93,7 +102,10 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
     async def handle_connection_init(self, message: ConnectionInitMessage) -> None:
         if message.get("payload") is None:
             message.pop("payload", None)
-        await super().handle_connection_init(message)
+        try:
+            await super().handle_connection_init(message)
+        except NotExecuted:
+            await self.websocket.close(TOO_MANY, "Too many sockets")
 
     async def handle_subscribe(self, message: SubscribeMessage) -> None:
         if self.connection_acknowledged and len(self.operations) >= OPERATIONS_PER_SOCKET:
@@ -110,9 +122,12 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
             if actor is None:
                 await self.websocket.close(4403, "Forbidden")
             else:
+                caller.visit.ask(actor)
                 await self._answer(operation, Context(caller.patchbay, actor))
         except WebSocketDisconnected:
             return
+        except NotExecuted as reason:
+            await operation.send_initial_errors([reason.refusal])
         # The socket and its other operations must live: one that fails is told so, and logged.
         except Exception as error:
             await operation.send_initial_errors([fault(error)])

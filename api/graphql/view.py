@@ -4,6 +4,8 @@ What is executed came as JSON by POST, from someone whom we know. A browser's co
 that a page of ours is asking. So neither a form, nor a link, nor a script of another site makes anything happen here.
 """
 
+import asyncio
+import logging
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, cast
@@ -12,7 +14,7 @@ import orjson
 from cross_web import AsyncHTTPRequestAdapter, StarletteRequestAdapter
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketState
 from strawberry.asgi import GraphQL
 from strawberry.exceptions import ConnectionRejectionError
@@ -25,20 +27,28 @@ from strawberry.types import ExecutionResult, SubscriptionExecutionResult
 from strawberry.types.graphql import OperationType
 from strawberry.types.unset import UNSET
 
+from api.access import Actor
 from api.auth import actor_of, credential_of, is_from_our_page, source_of
+from api.clock import Steady, seconds_since_boot
 from api.errors import Unauthenticated
 from api.graphql.bodies import NotExecuted, check_operation, read_body, read_object
 from api.graphql.context import Context
 from api.graphql.refusals import Code, was_executed
 from api.graphql.reporting import fault, no_such_operation
-from api.graphql.sockets import OPERATIONS_PER_SOCKET, Caller, Frames, SocketHandler
+from api.graphql.sockets import OPERATIONS_PER_SOCKET, TOO_MANY, Caller, Frames, SocketHandler
+from api.graphql.turnstile import Turnstile, Visit
 from api.patchbay import Patchbay
+from api.proxies import neighbourhood
+
+logger = logging.getLogger(__name__)
 
 _JSON = "application/json"
 _GRAPHQL = "application/graphql-response+json"
 _STREAM = "text/event-stream"
 
 _INIT_WITHIN = timedelta(seconds=5)
+_TAKEN_WITHIN_SECONDS = 10.0
+_USUAL_RATE = 200.0
 # The statuses of answers without data; one that has data is a 200, as is every answer to who wants plain JSON.
 _STATUSES: Mapping[str, int] = {Code.UNAUTHENTICATED: 401, Code.FORBIDDEN: 403, Code.TIMEOUT: 503, Code.INTERNAL: 500}
 
@@ -49,13 +59,18 @@ class BoundedRequest(StarletteRequestAdapter):
 
 
 class GraphQLView(GraphQL[Context | Caller, None]):
-    """The endpoint as an ASGI application. `allow_get` lets queries be asked by GET; it is for audits, not for browsers."""
+    """The endpoint as an ASGI application. `allow_get` lets queries be asked by GET; it is for audits, not for browsers.
+
+    `rate`: how many operations a second each user gets.
+    """
 
     request_adapter_class = BoundedRequest
     websocket_adapter_class = Frames
     graphql_transport_ws_handler_class = SocketHandler
 
-    def __init__(self, schema: BaseSchema, *, allow_get: bool = False) -> None:
+    def __init__(
+        self, schema: BaseSchema, *, rate: float = _USUAL_RATE, steady: Steady = seconds_since_boot, allow_get: bool = False
+    ) -> None:
         super().__init__(
             schema,
             graphql_ide=None,
@@ -65,8 +80,18 @@ class GraphQLView(GraphQL[Context | Caller, None]):
             max_subscriptions_per_connection=OPERATIONS_PER_SOCKET,
         )
         self._methods = ("GET", "POST") if allow_get else ("POST",)
+        self.turnstile = Turnstile(rate, steady)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            async with asyncio.timeout(None) as patience:
+                with self.turnstile.visit() as visit:
+                    await self._meet({**scope, "visit": visit}, receive, _within(patience, send))
+        except TimeoutError:
+            # Nothing more can be said to who does not read: the server drops the connection.
+            logger.info("reader stalled", extra={"seconds": _TAKEN_WITHIN_SECONDS})
+
+    async def _meet(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             await self._serve(WebSocket(scope, receive, send))
         else:
@@ -86,7 +111,11 @@ class GraphQLView(GraphQL[Context | Caller, None]):
 
     async def _serve(self, socket: WebSocket) -> None:
         try:
-            await self.run(socket)
+            if _visit(socket).wait_as_stranger(neighbourhood(source_of(socket))):
+                await self.run(socket)
+            else:
+                await socket.accept(await self.pick_websocket_subprotocol(socket))
+                await socket.close(TOO_MANY, "Too many sockets")
         except Exception as error:
             refusal = fault(error)
             if WebSocketState.DISCONNECTED not in (socket.client_state, socket.application_state):
@@ -95,13 +124,19 @@ class GraphQLView(GraphQL[Context | Caller, None]):
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context | Caller:
         patchbay: Patchbay = request.app.state.patchbay
         if isinstance(request, WebSocket):
-            return Caller(patchbay, request)
-        return await _context(patchbay, request)
+            return Caller(patchbay, request, _visit(request))
+        context = await _context(patchbay, request)
+        _visit(request).ask(context.actor)
+        if _preferred(request.headers.get("accept", "")) == _STREAM:
+            _visit(request).stay(context.actor)
+        return context
 
     async def on_ws_connect(self, context: Context | Caller) -> Any:
         assert isinstance(context, Caller)
-        if await context.actor() is None:
+        actor: Actor | None = await context.actor()
+        if actor is None:
             raise ConnectionRejectionError
+        context.visit.stay(actor)
         return UNSET
 
     def is_websocket_origin_allowed(self, request: WebSocket, origin: str) -> bool:
@@ -165,6 +200,26 @@ class GraphQLView(GraphQL[Context | Caller, None]):
 
     def encode_json(self, data: object) -> str:
         return orjson.dumps(data).decode()
+
+
+def _within(patience: asyncio.Timeout, send: Send) -> Send:
+    """Send, and lose patience with who does not take it. One who takes anything has taken all that went before."""
+
+    async def sending(message: Message) -> None:
+        if patience.when() is None and not patience.expired():
+            patience.reschedule(asyncio.get_running_loop().time() + _TAKEN_WITHIN_SECONDS)
+        try:
+            await send(message)
+        finally:
+            if not patience.expired():
+                patience.reschedule(None)
+
+    return sending
+
+
+def _visit(connection: Request | WebSocket) -> Visit:
+    visit: Visit = connection.scope["visit"]
+    return visit
 
 
 async def _context(patchbay: Patchbay, request: Request) -> Context:

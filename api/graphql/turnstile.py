@@ -1,0 +1,64 @@
+"""How much one caller gets of the endpoint, so that nobody takes what there is of it from all others."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import ceil
+
+from api.access import Actor
+from api.clock import Steady
+from api.graphql.bodies import NotExecuted
+from api.graphql.refusals import Code
+from api.throttling import Bucket, Buckets, Rate, Seat, Seats
+
+STREAMS_PER_CALLER = 50
+# Sockets whose caller is not known yet; they have five seconds to say it.
+STRANGERS_PER_ADDRESS = 20
+# Beside a steady twenty a second there is room for a client that comes back: it begins all of its fifty operations at once.
+MESSAGES = Rate(20, in_one_go=120)
+
+_SECONDS_IN_ONE_GO = 10
+
+
+class Turnstile:
+    """`rate`: how many operations a second each user gets in the long run, by whichever way they ask."""
+
+    def __init__(self, rate: float, steady: Steady) -> None:
+        self.steady = steady
+        self.operations = Buckets(Rate(rate, rate * _SECONDS_IN_ONE_GO), steady)
+        self.callers = Seats(STREAMS_PER_CALLER)
+        self.strangers = Seats(STRANGERS_PER_ADDRESS)
+
+    @contextmanager
+    def visit(self) -> Iterator["Visit"]:
+        with Seat() as seat:
+            yield Visit(self, seat)
+
+
+class Visit:
+    """One request or one socket."""
+
+    def __init__(self, turnstile: Turnstile, seat: Seat) -> None:
+        self._turnstile = turnstile
+        self._seat = seat
+        self._messages = Bucket(MESSAGES, turnstile.steady())
+
+    def wait_as_stranger(self, address: str) -> bool:
+        """Whether one more socket may wait there to say who calls."""
+        return self._seat.take(self._turnstile.strangers, address)
+
+    def stay(self, actor: Actor) -> None:
+        """Stay for long. Raises NotExecuted where the caller has too many sockets and streams already."""
+        if not self._seat.take(self._turnstile.callers, actor.user_id):
+            message = f"You have {STREAMS_PER_CALLER} sockets and streams already; close one of them."
+            raise NotExecuted(429, message, Code.THROTTLED, headers={"retry-after": "1"})
+
+    def ask(self, actor: Actor) -> None:
+        """Ask for one operation. Raises NotExecuted where the caller asked for too many."""
+        seconds = ceil(self._turnstile.operations.take(actor.user_id))
+        if seconds:
+            message = f"You ask more often than this server lets one user; ask again in {seconds} s."
+            raise NotExecuted(429, message, Code.THROTTLED, headers={"retry-after": str(seconds)})
+
+    def hear(self) -> bool:
+        """Whether one more message is listened to now."""
+        return not self._messages.take(self._turnstile.steady())
