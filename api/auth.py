@@ -65,7 +65,7 @@ async def actor_of(credential: Credential | None, patchbay: Patchbay, *, source:
 
 
 def source_of(connection: HTTPConnection) -> str | None:
-    """The address that a request came from. Behind a reverse proxy it is the proxy's: what a header says, anybody may say."""
+    """The address that a request came from, as the entrance found it: what a header says, anybody may say."""
     return None if connection.client is None else connection.client.host[:_LONGEST_SOURCE]
 
 

@@ -11,6 +11,8 @@ from api.graphql.refusals import Code, Refusal
 
 _MAX_LENGTH = 100_000
 _MAX_NESTING = 32
+# The longest list that clients have reason to send is everybody in a group.
+_LONGEST_LIST = 1_000
 _READING_SECONDS = 10.0
 _LONGEST_NAME = 200
 # PostgreSQL stores no such character, so that it is refused before anyone tries.
@@ -51,7 +53,7 @@ def read_object(text: str | bytes) -> dict[str, Any]:
         raise NotExecuted(400, "The request is not valid JSON in UTF-8.") from None
     if not isinstance(value, dict):
         raise NotExecuted(400, "The request must be one JSON object; several at once are not taken.")
-    _check_depth(value)
+    _check_shape(value)
     return value
 
 
@@ -75,11 +77,13 @@ def _check_length(data: str | bytes | bytearray) -> None:
         raise NotExecuted(413, f"The request is too long: it may have at most {_MAX_LENGTH:,} bytes.")
 
 
-def _check_depth(value: dict[str, Any]) -> None:
+def _check_shape(value: dict[str, Any]) -> None:
     level: list[Any] = [value]
     for _ in range(_MAX_NESTING):
         if any(isinstance(each, str) and "\x00" in each for each in level):
             raise NotExecuted(400, "The null character is not taken.")
+        if any(isinstance(each, list) and len(each) > _LONGEST_LIST for each in level):
+            raise NotExecuted(400, f"A list is too long: it may have at most {_LONGEST_LIST:,} items.", Code.LIMIT_EXCEEDED)
         level = [inner for each in level for inner in _inside(each)]
         if not level:
             return

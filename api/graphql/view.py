@@ -6,14 +6,15 @@ that a page of ours is asking. So neither a form, nor a link, nor a script of an
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing, nullcontext
 from datetime import timedelta
 from typing import Any, cast
 
 import orjson
 from cross_web import AsyncHTTPRequestAdapter, StarletteRequestAdapter
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketState
 from strawberry.asgi import GraphQL
@@ -96,7 +97,10 @@ class GraphQLView(GraphQL[Context | Caller, None]):
             await self._serve(WebSocket(scope, receive, send))
         else:
             response = await self._answer(Request(scope, receive))
-            await response(scope, receive, send)
+            # A stream that nobody takes any more stands between two events, and would not end by itself.
+            stream = response.body_iterator if isinstance(response, StreamingResponse) else None
+            async with aclosing(stream) if isinstance(stream, AsyncGenerator) else nullcontext():
+                await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
         try:

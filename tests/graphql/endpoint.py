@@ -92,9 +92,9 @@ async def close_code(opened: ClientConnection) -> int | None:
 
 
 @asynccontextmanager
-async def open_endpoint(here: Installation, schema: BaseSchema, *, allow_get: bool = False) -> AsyncIterator[Endpoint]:
+async def open_endpoint(here: Installation, schema: BaseSchema, **options: Any) -> AsyncIterator[Endpoint]:
     """Serve a schema as the endpoint of this installation."""
-    view = GraphQLView(schema, allow_get=allow_get)
+    view = GraphQLView(schema, **options)
     routes: list[BaseRoute] = [Route("/graphql", view), WebSocketRoute("/graphql", view)]
     async with open_routes(here, routes) as endpoint:
         yield endpoint
