@@ -70,6 +70,7 @@ from api.vault.keys import MasterKeys
 from api.vault.opening import open_vault
 from api.vault.vault import Vault
 from models.database import Database, open_database
+from models.rows import database_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +182,9 @@ def _assemble(
     wishes = Wishes(access=access, catalog=catalog, vault=vault, apps=apps, installed=installed, rulings=rulings, addresses=addresses)
     keeper = Keeper(vault=vault, log=log, apps=apps, clock=clock, chance=chance)
     holder = f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(4)}"
-    replicas = Replicas(vault, RingFollower(vault, lambda: master_keys(settings)), clock, id=holder)
+    # SQLite has one server process, and so one clock; a clock that is passed in is nobody else's.
+    time_of_all = database_time if database.dialect == "postgresql" and clock is utc_now else None
+    replicas = Replicas(vault, RingFollower(vault, lambda: master_keys(settings)), clock, id=holder, time_of_all=time_of_all)
     replicas.courier_id = None if courier is None else courier.id
     journal = Journal(vault, http, courier, replicas, clock)
     pacing = Pacing(steady=steady, chance=chance, limits=Limits(settings.provider_rate, settings.provider_concurrency))
@@ -270,6 +273,7 @@ def _assemble(
             incidents,
             app_warnings,
             watch,
+            replicas,
             schedule=settings.refresh_schedule,
             concurrency=settings.refresh_concurrency,
             clock=clock,

@@ -1,14 +1,14 @@
 """Which processes work on this database: each tells of itself every few seconds, and with that reads the key ring again.
 
-A process that ends in order takes its row away; of one that dies the row gets old. Clocks decide it, so the clocks of servers must not
-differ by more than half a minute.
+A process that ends in order takes its row away; of one that dies the row gets old. Clocks decide that, as they decide leases, so each
+process compares its clock with that of the database, and refreshes nothing while they differ by more than a few seconds.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import models
 from api.clock import Clock
@@ -19,6 +19,9 @@ from models.replica import GONE_AFTER
 
 logger = logging.getLogger(__name__)
 
+# Leases leave ten seconds between the end of an attempt and the beginning of another's.
+_TOLERATED = timedelta(seconds=5)
+
 BEAT_SECONDS = 15.0
 # A key that is asked for is looked for at once, but no more often than this.
 _APART_SECONDS = 1.0
@@ -28,7 +31,17 @@ _LEAVE_WITHIN_SECONDS = 5.0
 class Replicas:
     """This process among those that work on the database. `id` is the name under which it also holds leases."""
 
-    def __init__(self, vault: Vault, follower: RingFollower, clock: Clock, *, id: str, refreshes: bool = True) -> None:
+    def __init__(
+        self,
+        vault: Vault,
+        follower: RingFollower,
+        clock: Clock,
+        *,
+        id: str,
+        refreshes: bool = True,
+        time_of_all: Callable[[], Awaitable[datetime]] | None = None,
+    ) -> None:
+        """`time_of_all` is what the clocks of all processes are compared with; None: they have one clock."""
         self.id = id
         self.refreshes = refreshes
         # Of the courier whose journal holds the exchanges of this process; told with the next beat.
@@ -39,6 +52,9 @@ class Replicas:
         self._started_at = clock()
         # Since when this process reaches the database at each beat; None: it did not at the last.
         self._reaches_since: datetime | None = None
+        self._time_of_all = time_of_all
+        # Whether the clock of this process differs from that of all by so much that leases would not hold.
+        self.clock_deviates = False
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -69,6 +85,7 @@ class Replicas:
     async def beat(self) -> None:
         """Read the ring, tell of this process, and forget those that are long gone."""
         await self._follower.read()
+        await self._compare_clocks()
         now = self._clock()
         row = models.Replica(
             id=self.id, started_at=self._started_at, seen_at=now, version=version(), refreshes=self.refreshes, courier_id=self.courier_id
@@ -77,6 +94,17 @@ class Replicas:
         await row.tell()
         await models.Replica.forget_gone(now)
         self._reaches_since = self._reaches_since or now
+
+    async def _compare_clocks(self) -> None:
+        if self._time_of_all is None:
+            return
+        before = self._clock()
+        time_of_all = await self._time_of_all()
+        # The answer took its time: the clock is right if the answer may have come from between.
+        deviation = max(before - time_of_all, time_of_all - self._clock())
+        self.clock_deviates = deviation > _TOLERATED
+        if self.clock_deviates:
+            logger.error("clock deviates, so nothing is refreshed here", extra={"seconds": round(deviation.total_seconds(), 1)})
 
     async def _run(self) -> None:
         while True:

@@ -10,6 +10,8 @@ from uuid import UUID
 from tortoise.context import require_context
 from tortoise.models import Model
 
+_SQLITE_NOW = "SELECT strftime('%Y-%m-%d %H:%M:%f+00:00', 'now') AS now"
+
 ModelType = TypeVar("ModelType", bound=Model)
 
 
@@ -33,6 +35,14 @@ async def for_each(sql: str, parameters: Sequence[Sequence[object]]) -> None:
     """Run one statement once with each of these parameters, all in one transaction."""
     if parameters:
         await require_context().db().execute_many(*_for_database(sql, parameters))
+
+
+async def database_time() -> datetime:
+    """What time it is by the clock of the database: that of its server, or of this machine."""
+    database = require_context().db()
+    statement = "SELECT clock_timestamp() AS now" if database.capabilities.dialect == "postgres" else _SQLITE_NOW
+    now: datetime = (await rows(statement, now=datetime))[0]["now"]
+    return now
 
 
 def instance(model: type[ModelType], row: Mapping[str, Any]) -> ModelType:

@@ -1,5 +1,5 @@
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -9,15 +9,22 @@ from api.vault.following import RingFollower
 from api.vault.keys import MasterKeys
 from api.vault.opening import open_vault
 from models import CryptoKeyState
+from models.rows import database_time
 from tests.clock import HeldClock
 from tests.vault.ringing import K1, add_data_key
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("database")]
 
 
-async def replica(name: str, clock: HeldClock) -> Replicas:
+async def replica(name: str, clock: HeldClock, time_of_all: HeldClock | None = None) -> Replicas:
     vault = await open_vault(MasterKeys([K1]), clock)
-    return Replicas(vault, RingFollower(vault, lambda: MasterKeys([K1])), clock, id=name)
+
+    async def told() -> datetime:
+        assert time_of_all is not None
+        return time_of_all()
+
+    follower = RingFollower(vault, lambda: MasterKeys([K1]))
+    return Replicas(vault, follower, clock, id=name, time_of_all=None if time_of_all is None else told)
 
 
 async def ids() -> list[str]:
@@ -104,3 +111,25 @@ async def test_a_cancelled_process_takes_its_row_away() -> None:
 
     assert task.cancelled()
     assert await ids() == []
+
+
+@pytest.mark.parametrize(("seconds", "deviates"), [(0, False), (5, False), (-5, False), (6, True), (-6, True), (3600, True)])
+async def test_a_clock_is_compared_with_that_of_all(seconds: int, deviates: bool) -> None:
+    clock, time_of_all = HeldClock(), HeldClock()
+    one = await replica("one", clock, time_of_all)
+    clock.move(timedelta(seconds=seconds))
+
+    await one.beat()
+    assert one.clock_deviates is deviates
+
+    clock.move(timedelta(seconds=-seconds))
+    await one.beat()
+    assert not one.clock_deviates
+
+
+async def test_the_database_tells_the_time() -> None:
+    before = datetime.now(UTC)
+    told = await database_time()
+
+    # SQLite tells it to the millisecond.
+    assert before - timedelta(milliseconds=1) <= told <= datetime.now(UTC)

@@ -16,6 +16,7 @@ from api.connections.refresher import Refresher
 from api.courier.client import CourierAway
 from api.organization.app_warnings import AppWarnings
 from api.organization.audit_log import AuditLog
+from api.replicas import Replicas
 from api.vault.vault import Vault
 from models import AuthorizationStatus
 from models.leases import bring_back
@@ -39,6 +40,7 @@ class RefreshLoop:
         incidents: Incidents,
         warnings: AppWarnings,
         watch: ClockWatch,
+        replicas: Replicas,
         *,
         schedule: str,
         concurrency: int,
@@ -50,6 +52,7 @@ class RefreshLoop:
         self._incidents = incidents
         self._warnings = warnings
         self._watch = watch
+        self._replicas = replicas
         self._schedule = schedule
         self._concurrency = concurrency
         self._clock = clock
@@ -68,6 +71,10 @@ class RefreshLoop:
     async def tick(self) -> bool:
         """Begin what is due, as far as there are places; whether more may be due."""
         now, steady = self._clock(), self._watch.steady()
+        if self._replicas.clock_deviates:
+            # Leases would not hold, and what is over would be judged wrongly.
+            self.last_tick_at = now
+            return False
         jump = self._watch.look()
         if self._chores_done_at is None or (jump is not None and jump < timedelta(0)):
             await bring_back(now)

@@ -34,9 +34,10 @@ async def _readyz(request: Request) -> Response:
     patchbay = patchbay_of(request)
     database, key, tick_age = await _database_answers(), _key_works(patchbay), _tick_age(patchbay)
     locked = sorted(patchbay.vault.ring.locked)
-    ready = database and key and not locked and (tick_age is None or tick_age < _OLDEST_TICK)
+    clock = not patchbay.replicas.clock_deviates
+    ready = database and key and clock and not locked and (tick_age is None or tick_age < _OLDEST_TICK)
     seconds = None if tick_age is None else round(tick_age.total_seconds(), 1)
-    told = {"ready": ready, "database": database, "key": key, "keys_unavailable": locked, "skipped": patchbay.vault.skipped}
+    told = {"ready": ready, "database": database, "key": key, "clock": clock, "keys_unavailable": locked, "skipped": patchbay.vault.skipped}
     return _answer(told | {"last_tick_age": seconds}, 200 if ready else 503)
 
 

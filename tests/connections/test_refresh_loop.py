@@ -29,6 +29,7 @@ def loop_of(here: Installation, *, concurrency: int, schedule: str = NEVER) -> R
         patchbay.incidents,
         patchbay.app_warnings,
         patchbay.refresh_loop._watch,
+        patchbay.replicas,
         schedule=schedule,
         concurrency=concurrency,
         clock=here.clock,
@@ -168,3 +169,17 @@ async def test_many_that_fail_are_all_told_of(here: Installation, account_endpoi
     await here.tick(after=DUE)
 
     assert await models.Connection.filter(status=ConnectionStatus.ACTION_REQUIRED, due_at=None).count() == 5
+
+
+async def test_by_a_clock_that_leases_cannot_rely_on_nothing_is_refreshed(here: Installation, account_endpoint: Endpoint) -> None:
+    await here.connect_with_token()
+    account_endpoint.asked = 0
+    here.patchbay.replicas.clock_deviates = True
+
+    await here.tick(after=DUE)
+    assert account_endpoint.asked == 0
+    assert await looked_after(here) == 0
+
+    here.patchbay.replicas.clock_deviates = False
+    await here.tick()
+    assert await looked_after(here) == 1

@@ -34,5 +34,5 @@ async def test_a_server_that_lacks_a_key_is_not_ready_and_says_which(site: Site,
 
     ready = await site.browser().get("/readyz")
 
-    told = {"ready": False, "database": True, "key": active == 1, "keys_unavailable": [3], "skipped": 0}
+    told = {"ready": False, "database": True, "key": active == 1, "clock": True, "keys_unavailable": [3], "skipped": 0}
     assert (ready.status_code, {name: ready.json()[name] for name in told}) == (503, told)
