@@ -71,31 +71,14 @@ class Journal:
                 return self._attempt(Intent(earlier, repeats=True), lease, only_listens=True)
         repeats = earlier is not None
         await self._unanswered(credential).delete()
-        row = await models.TokenJournal.create(
-            id=uuid4(),
-            connection_id=connection.id,
-            folder_id=connection.folder_id,
-            fingerprint=credential.fingerprint,
-            generation=credential.generation,
-            lease_number=lease.number,
-            courier_id=None if self._courier is None else self._courier.id,
-            started_at=self._clock(),
-        )
+        row = self._row(connection, credential, lease)
+        await row.save(force_create=True)
         return self._attempt(Intent(row, repeats), lease, only_listens=False)
 
     def resume(self, connection: models.Connection, credential: models.Credential, lease: Lease) -> Attempt:
         """Hear the answer that the courier has kept; nothing is sent."""
         # Its intent is in the database or not, by what was done there since; saving forgets it either way.
-        row = models.TokenJournal(
-            id=uuid4(),
-            connection_id=connection.id,
-            folder_id=connection.folder_id,
-            fingerprint=credential.fingerprint,
-            generation=credential.generation,
-            lease_number=lease.number,
-            started_at=self._clock(),
-        )
-        return self._attempt(Intent(row, repeats=False), lease, only_listens=True)
+        return self._attempt(Intent(self._row(connection, credential, lease), repeats=False), lease, only_listens=True)
 
     async def kept(self) -> dict[UUID, Errand]:
         """What the courier keeps for this process, or for one that is gone, and is still to be saved. Raises CourierAway.
@@ -156,6 +139,18 @@ class Journal:
     async def left_behind(self, connection_id: UUID) -> list[models.TokenJournal]:
         """Answers for one connection that nobody saved, the oldest first; asked by who holds its lease, so nobody is about to."""
         return await models.TokenJournal.filter(connection_id=connection_id, answered_at__not_isnull=True).order_by("answered_at")
+
+    def _row(self, connection: models.Connection, credential: models.Credential, lease: Lease) -> models.TokenJournal:
+        return models.TokenJournal(
+            id=uuid4(),
+            connection_id=connection.id,
+            folder_id=connection.folder_id,
+            fingerprint=credential.fingerprint,
+            generation=credential.generation,
+            lease_number=lease.number,
+            courier_id=None if self._courier is None else self._courier.id,
+            started_at=self._clock(),
+        )
 
     def _attempt(self, intent: Intent, lease: Lease, *, only_listens: bool) -> Attempt:
         if self._courier is None:

@@ -15,7 +15,7 @@ from api.clock import Clock
 from api.connections.consent import ConsentOver
 from api.connections.provider import Provider
 from api.connections.requests import OwnApp
-from api.connections.schedule import next_due, priority_of
+from api.connections.schedule import next_due, rank
 from api.connections.secrets import Secrets, credential_place
 from api.errors import Conflict, NameTaken
 from api.events.log import EventLog, Record
@@ -243,13 +243,7 @@ class Keeper:
             expires_at=proven.expires_at,
             chance=self._chance,
         )
-        connection.priority = priority_of(
-            connection.due_at,
-            now=now,
-            expires_at=proven.expires_at,
-            last_used_at=connection.last_used_at,
-            created_at=connection.created_at,
-        )
+        rank(connection, now)
 
     def _seal(self, credential: models.Credential, proven: Proven, folder_id: UUID, now: datetime) -> None:
         credential.secrets = proven.secrets.seal(self._vault, credential_place(credential.id, folder_id))

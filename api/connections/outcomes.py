@@ -17,7 +17,7 @@ from api.connections.attempt import Intent
 from api.connections.incidents import AppFault, block, has_incident, is_blocked
 from api.connections.journal import Journal
 from api.connections.proof import Proof
-from api.connections.schedule import next_due, priority_of, retry_at
+from api.connections.schedule import next_due, rank, retry_at
 from api.connections.secrets import credential_place
 from api.connections.subjects import Subject
 from api.errors import ProviderFailure
@@ -88,7 +88,7 @@ class Outcomes:
             if tokens.scopes is not None:
                 connection.scopes = list(tokens.scopes)
             self._plan(connection, subject, now)
-            _rank(connection, now)
+            rank(connection, now)
             await connection.save(update_fields=[*_STATE, "expires_at", "last_refreshed_at", "app_secret_at", "scopes"])
             if changed:
                 await record.append(connection, ConnectionEventType.STATUS_CHANGED, previous_status=previous)
@@ -107,7 +107,7 @@ class Outcomes:
             connection.last_verified_at = now
             connection.account = proof.account or connection.account
             self._plan(connection, subject, now)
-            _rank(connection, now)
+            rank(connection, now)
             await connection.save(update_fields=[*_STATE, "last_verified_at", "account"])
             if changed:
                 await record.append(connection, ConnectionEventType.STATUS_CHANGED, previous_status=previous)
@@ -152,7 +152,7 @@ class Outcomes:
             else:
                 changed = connection.enter(status, reason, now)
                 connection.due_at = None if _is_over(connection) else self._again_at(connection, failure, now)
-                _rank(connection, now)
+                rank(connection, now)
             connection.updated_at = now if changed else connection.updated_at
             await connection.save(update_fields=_STATE)
             if changed:
@@ -176,7 +176,7 @@ class Outcomes:
                 return
             previous = connection.status
             changed = block(connection, reason, now, self._chance)
-            _rank(connection, now)
+            rank(connection, now)
             await connection.save(update_fields=_STATE)
             if changed:
                 await record.append(connection, ConnectionEventType.STATUS_CHANGED, previous_status=previous)
@@ -194,7 +194,7 @@ class Outcomes:
             previous = connection.status
             connection.failures += 1
             connection.due_at = retry_at(now, connection.failures, self._chance)
-            _rank(connection, now)
+            rank(connection, now)
             changed = connection.enter(ConnectionStatus.ACTION_REQUIRED, reason, now)
             connection.updated_at = now if changed else connection.updated_at
             await connection.save(update_fields=_STATE)
@@ -216,7 +216,7 @@ class Outcomes:
                 lasts = connection.expires_at is not None and connection.expires_at > now
                 status = ConnectionStatus.CONNECTED if lasts else ConnectionStatus.ACTION_REQUIRED
                 changed = connection.enter(status, reasons.internal_error(), now)
-            _rank(connection, now)
+            rank(connection, now)
             connection.updated_at = now if changed else connection.updated_at
             await connection.save(update_fields=_STATE)
             if changed:
@@ -310,16 +310,6 @@ def _is_over(connection: models.Connection) -> bool:
     if connection.status is not ConnectionStatus.ACTION_REQUIRED or is_blocked(connection):
         return False
     return reason is None or reason.code is not StatusReasonCode.PROVIDER_UNREACHABLE
-
-
-def _rank(connection: models.Connection, now: datetime) -> None:
-    connection.priority = priority_of(
-        connection.due_at,
-        now=now,
-        expires_at=connection.expires_at,
-        last_used_at=connection.last_used_at,
-        created_at=connection.created_at,
-    )
 
 
 def _hides(connection: models.Connection, trouble: StatusReason, lasts: bool) -> bool:

@@ -3,6 +3,7 @@
 import random
 from datetime import datetime, timedelta
 
+import models
 from api.catalog.connector import Option
 from api.catalog.grant import Refresh
 
@@ -70,6 +71,17 @@ def priority_of(
     if due_at is not None and expires_at is not None and abs(expires_at - due_at) <= _ABOUT_TO_END:
         return FIRST
     return LAST if now - (last_used_at or created_at) > _LONG_UNUSED else ORDINARY
+
+
+def rank(connection: models.Connection, now: datetime) -> None:
+    """Give a connection, as it is planned now, its priority. Saves nothing."""
+    connection.priority = priority_of(
+        connection.due_at,
+        now=now,
+        expires_at=connection.expires_at,
+        last_used_at=connection.last_used_at,
+        created_at=connection.created_at,
+    )
 
 
 def places_of_late(places: int, chance: random.Random) -> int:
