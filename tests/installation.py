@@ -2,7 +2,7 @@
 
 import random
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,7 +16,7 @@ import httpx2
 import uvicorn
 from anyio import create_task_group
 from starlette.applications import Starlette
-from starlette.routing import Mount
+from starlette.routing import BaseRoute, Mount
 
 import models
 from api.access import Actor
@@ -149,9 +149,13 @@ async def installed(
     *,
     steady: Steady | None = None,
     courier: bool = False,
+    beside: Sequence[BaseRoute] = (),
     **environment: str,
 ) -> AsyncIterator[Installation]:
-    """Open a Patchbay on a migrated database, and the sandbox beside it. `steady` goes on where the clock is set."""
+    """Open a Patchbay on a migrated database, and the sandbox beside it. `steady` goes on where the clock is set.
+
+    What stands `beside` the sandbox is served at the same address, and before it.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
         callback = f"{origin}/provisioning_/callback/sandbox"
@@ -169,7 +173,7 @@ async def installed(
             }
         )
         async with (
-            served(Starlette(routes=[Mount("/sandbox", provider)]), listener),
+            served(Starlette(routes=[*beside, Mount("/sandbox", provider)]), listener),
             open_patchbay(settings, clock=clock, steady=steady, chance=random.Random(1), courier=courier) as patchbay,
             httpx2.AsyncClient() as browser,
         ):

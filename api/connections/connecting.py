@@ -50,6 +50,8 @@ from models.database import transaction
 _CONSENT_WITHIN = timedelta(minutes=10)
 _LOOK_AGAIN_SECONDS = 1.0
 _BEGIN = "authorization.begin"
+# Whoever looks for people who were sent the link of somebody else finds them by this.
+_MISMATCH = "connect.refused_user_mismatch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,14 +156,15 @@ class Connecting:
         Raises NotFound, BegunByAnother, ConsentOver, PolicyViolation, Unreadable.
         """
         # What is refused is written down; a departure is no act yet.
-        async with self._audit.act(actor, "authorization.depart", authorization_id):
-            return await self._depart(actor, authorization_id)
+        async with self._audit.act(actor, "authorization.depart", authorization_id) as act:
+            return await self._depart(actor, authorization_id, act)
 
-    async def _depart(self, actor: Actor, authorization_id: UUID) -> Departure:
+    async def _depart(self, actor: Actor, authorization_id: UUID, act: Act) -> Departure:
         authorization = await models.Authorization.get_or_none(id=authorization_id).select_related("user")
         if authorization is None:
             raise NotFound("consent")
         if authorization.user_id != actor.user_id:
+            act.action = _MISMATCH
             raise BegunByAnother(authorization.user.name)
         if self.status_of(authorization) is not AuthorizationStatus.PENDING:
             raise ConsentOver
@@ -174,8 +177,7 @@ class Connecting:
         departed = await self._pending(authorization).update(state_hash=hash_of(state), cookie_hash=hash_of(cookie), secrets=secrets)
         if not departed:
             raise ConsentOver
-        secure = self._addresses.public_url.startswith("https://")
-        return Departure(url, cookie_name(authorization.id, secure=secure), cookie.reveal())
+        return Departure(url, self._cookie_name(authorization), cookie.reveal())
 
     async def complete(
         self, actor: Actor | None, connector_key: str, parameters: Sequence[tuple[str, str]], cookies: Mapping[str, str]
@@ -185,10 +187,11 @@ class Connecting:
         Raises CallbackRefused where no consent waits for this answer, and BegunByAnother: then nothing was asked of the provider.
         """
         values = single_values(parameters)
-        authorization = await self._find_returned(connector_key, values, cookies)
+        authorization = await self._find_departed(values)
         async with self._audit.act(actor, "authorization.complete", authorization.id) as act:
             act.folder_id = authorization.folder_id
-            await self._claim(actor, authorization)
+            self._check_return(authorization, connector_key, cookies)
+            await self._claim(actor, authorization, act)
             return await self._complete(authorization, values, act)
 
     async def _complete(self, authorization: models.Authorization, values: Mapping[str, str], act: Act) -> models.Authorization:
@@ -315,18 +318,30 @@ class Connecting:
             raise KeyUsed from None
         return authorization
 
-    async def _find_returned(self, connector_key: str, values: Mapping[str, str], cookies: Mapping[str, str]) -> models.Authorization:
-        """The consent that this answer belongs to. Raises CallbackRefused."""
+    async def _find_departed(self, values: Mapping[str, str]) -> models.Authorization:
+        """The consent whose browser left with this state. Raises CallbackRefused."""
         state = Secret(values.get("state", ""))
         authorization = await models.Authorization.filter(state_hash=hash_of(state)).select_related("user").first()
-        # The key is compared here: it came in a path, and not every text may be asked a database for.
-        if authorization is None or authorization.connector_key != connector_key or not _came_from_here(authorization, cookies):
+        if authorization is None:
             raise CallbackRefused
         return authorization
 
-    async def _claim(self, actor: Actor | None, authorization: models.Authorization) -> None:
+    def _check_return(self, authorization: models.Authorization, connector_key: str, cookies: Mapping[str, str]) -> None:
+        """Whether its answer came to the callback of its connector, in the browser that departed. Raises CallbackRefused."""
+        # The key is compared here: it came in a path, and not every text may be asked a database for.
+        if authorization.connector_key != connector_key:
+            raise CallbackRefused
+        brought = Secret(cookies.get(self._cookie_name(authorization), ""))
+        if not hmac.compare_digest(hash_of(brought), authorization.cookie_hash or ""):
+            raise CallbackRefused
+
+    def _cookie_name(self, authorization: models.Authorization) -> str:
+        return cookie_name(authorization.id, secure=self._addresses.public_url.startswith("https://"))
+
+    async def _claim(self, actor: Actor | None, authorization: models.Authorization, act: Act) -> None:
         """Nobody else can claim it after this. Raises CallbackRefused, BegunByAnother."""
         if actor is None or actor.user_id != authorization.user_id:
+            act.action = _MISMATCH
             raise BegunByAnother(authorization.user.name)
         if not await self._pending(authorization).filter(state_hash=authorization.state_hash).update(state_hash=None):
             raise CallbackRefused
@@ -420,13 +435,6 @@ class Connecting:
         if connection is None:
             raise Conflict("The connection that this key made was deleted since.", "Use a new key to connect again.")
         return await self._access.connection(actor, connection.id)
-
-
-def _came_from_here(authorization: models.Authorization, cookies: Mapping[str, str]) -> bool:
-    """Whether the browser brings the cookie that it departed with."""
-    names = [cookie_name(authorization.id, secure=secure) for secure in (True, False)]
-    brought = next((cookies[name] for name in names if name in cookies), "")
-    return hmac.compare_digest(hash_of(Secret(brought)), authorization.cookie_hash or "")
 
 
 def _require_same_account(connection: models.Connection, proven: Proven) -> None:
