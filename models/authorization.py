@@ -27,6 +27,8 @@ class Authorization(Row):
     """A consent under way. Of its state and of its browser's cookie only the SHA-256 is kept."""
 
     user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField("patchbay.User", related_name="authorizations")
+    # Who asks this user for the connection; null: they began it themselves.
+    asked_by_id: UUID | None = fields.UUIDField(null=True)
     folder: fields.ForeignKeyRelation[Folder] = fields.ForeignKeyField("patchbay.Folder", related_name="authorizations")
     connector_key = fields.CharField(max_length=64)
     authentication_type = WordField(AuthenticationType, max_length=32)

@@ -3,7 +3,8 @@
 A consent has three stations: `connect` keeps the wish, `depart` sends the browser of the person who began to the provider, `complete`
 takes the provider's answer. What binds them: a state of 256 random bits (RFC 6749 section 10.12) of which only the hash is kept and
 which is consumed once; a cookie with a value of its own in the browser that departed; the person signed in at all three; PKCE with S256
-(RFC 7636); a callback URL of the connector's own, and the issuer where the provider names it (RFC 9207), against mix-up.
+(RFC 7636); a callback URL of the connector's own, and the issuer where the provider names it (RFC 9207), against mix-up. Of a consent
+that one person asks of another, `ask` is the first station, and only the one who is asked goes on.
 """
 
 import hmac
@@ -15,6 +16,7 @@ from functools import partial
 from uuid import UUID, uuid4
 
 from tortoise.exceptions import IntegrityError
+from tortoise.expressions import Q
 from tortoise.queryset import QuerySet
 
 import models
@@ -22,9 +24,9 @@ from api.access import Access, Actor
 from api.audit import Act, Audit
 from api.clock import Clock
 from api.connections import reasons
+from api.connections.asking import Asked, asking_mistakes, find_asker, of_another
 from api.connections.consent import (
     Addresses,
-    BegunByAnother,
     CallbackRefused,
     ConsentOver,
     cookie_name,
@@ -35,7 +37,7 @@ from api.connections.incidents import Incidents
 from api.connections.keeping import Idempotency, Keeper, KeyUsed, Place, Proven
 from api.connections.requests import ConnectRequest, ReconnectRequest
 from api.connections.wishes import Wish, Wishes, idempotency_key_problem
-from api.errors import Conflict, NameTaken, NotFound, PatchbayError, PolicyViolation, ProviderFailure
+from api.errors import Conflict, InvalidInput, NameTaken, NotFound, PatchbayError, PolicyViolation, ProviderFailure
 from api.events.log import EventLog
 from api.events.wakeup import Wakeup, wait
 from api.oauth.tokens import ClientCredentials
@@ -48,8 +50,10 @@ from models import AuditOutcome, AuthorizationStatus, Permission, StatusReason, 
 from models.database import transaction
 
 _CONSENT_WITHIN = timedelta(minutes=10)
+_LINK_WITHIN = timedelta(minutes=15)
 _LOOK_AGAIN_SECONDS = 1.0
 _BEGIN = "authorization.begin"
+_ASK = "authorization.ask"
 # Whoever looks for people who were sent the link of somebody else finds them by this.
 _MISMATCH = "connect.refused_user_mismatch"
 
@@ -150,8 +154,46 @@ class Connecting:
                 await act.done(subject_name=connection.name, folder_id=connection.folder_id)
             return connection
 
+    async def ask(self, actor: Actor, request: ConnectRequest, user_id: UUID) -> models.Authorization:
+        """A consent for somebody else to give: the connection will be theirs, in a shared folder where the actor may make some.
+
+        Raises NotFound, PermissionDenied, InvalidInput, NameTaken, AuthenticationTypeUnavailable, PolicyViolation, Conflict.
+        """
+        async with self._audit.act(actor, _ASK) as act:
+            act.folder_id = request.folder_id
+            folder = await self._access.folder(actor, request.folder_id, Permission.CREATE)
+            person = await models.User.get_or_none(id=user_id, deactivated_at=None)
+            if person is None:
+                raise NotFound("user")
+            if mistakes := asking_mistakes(actor, request, folder, person):
+                raise InvalidInput(mistakes)
+            wish = await self._wishes.to_connect(actor, request)
+            await self._keeper.check_name(Place(request.folder_id, person.id, wish.name), wish.provider)
+            return await self._begin(actor, wish, act, of=person)
+
+    async def find_asked(self, actor: Actor, authorization_id: UUID) -> Asked | None:
+        """What the actor is asked for; None where they began this consent themselves.
+
+        Raises NotFound, AskedOfAnother, ConsentOver.
+        """
+        async with self._audit.act(actor, "authorization.depart", authorization_id) as act:
+            authorization = await self._of_person(actor, authorization_id, act)
+            asker = await find_asker(authorization)
+            if asker is None:
+                return None
+            if self.status_of(authorization) is not AuthorizationStatus.PENDING or authorization.cookie_hash is not None:
+                raise ConsentOver
+            connector = self._wishes.of(authorization).provider.name
+            return Asked(asker.name, connector, authorization.folder.name, authorization.expires_at)
+
+    def form_token(self, session: Secret, authorization_id: UUID) -> str:
+        """What a form of ours must bring that starts this consent in this session: no other page can know it."""
+        return self._vault.fingerprint(Secret(f"start {authorization_id} {session.reveal()}"))
+
     async def depart(self, actor: Actor, authorization_id: UUID) -> Departure:
-        """Send the browser of the one who began on to the provider; an earlier departure of the same consent is void with this.
+        """Send the person's browser on to the provider.
+
+        Who began it themselves may depart again, and voids the earlier departure with that; who was asked departs once.
 
         Raises NotFound, BegunByAnother, ConsentOver, PolicyViolation, Unreadable.
         """
@@ -160,12 +202,7 @@ class Connecting:
             return await self._depart(actor, authorization_id, act)
 
     async def _depart(self, actor: Actor, authorization_id: UUID, act: Act) -> Departure:
-        authorization = await models.Authorization.get_or_none(id=authorization_id).select_related("user")
-        if authorization is None:
-            raise NotFound("consent")
-        if authorization.user_id != actor.user_id:
-            act.action = _MISMATCH
-            raise BegunByAnother(authorization.user.name)
+        authorization = await self._of_person(actor, authorization_id, act)
         if self.status_of(authorization) is not AuthorizationStatus.PENDING:
             raise ConsentOver
         wish = self._wishes.of(authorization)
@@ -174,8 +211,10 @@ class Connecting:
         client = await self._wishes.client_of(wish)
         url = self._exchange.authorization_url(wish, client, state=state, code_verifier=verifier)
         secrets = wish.kept_secrets(verifier).seal(self._vault, authorization.id, authorization.folder_id)
-        departed = await self._pending(authorization).update(state_hash=hash_of(state), cookie_hash=hash_of(cookie), secrets=secrets)
-        if not departed:
+        departing, ends_at = self._pending(authorization), authorization.expires_at
+        if authorization.asked_by_id is not None:
+            departing, ends_at = departing.filter(cookie_hash=None), self._clock() + _CONSENT_WITHIN
+        if not await departing.update(state_hash=hash_of(state), cookie_hash=hash_of(cookie), secrets=secrets, expires_at=ends_at):
             raise ConsentOver
         return Departure(url, self._cookie_name(authorization), cookie.reveal())
 
@@ -230,8 +269,12 @@ class Connecting:
         return authorization
 
     async def find(self, actor: Actor, authorization_id: UUID) -> models.Authorization | None:
-        """The authorization, for the one who began it; None for everybody else, and for a token that is not good for its folder."""
-        authorization = await models.Authorization.get_or_none(id=authorization_id, user_id=actor.user_id)
+        """The authorization, for the person whose consent it is, and for who asked them for it; None for everybody else.
+
+        None also for a token that is not good for its folder.
+        """
+        mine = Q(user_id=actor.user_id) | Q(asked_by_id=actor.user_id)
+        authorization = await models.Authorization.filter(mine, id=authorization_id).first()
         if authorization is None or actor.limits is None:
             return authorization
         return authorization if await self._access.permissions(actor, [authorization.folder_id]) else None
@@ -274,14 +317,18 @@ class Connecting:
         wish: Wish,
         act: Act,
         *,
+        of: models.User | None = None,
         reconnects: models.Connection | None = None,
         allow_account_change: bool = False,
         idempotency: Idempotency | None = None,
     ) -> models.Authorization:
-        act.action, now = _BEGIN, self._clock()
+        """A consent of the actor, or `of` a person whom the actor asks for it."""
+        act.action, now = _BEGIN if of is None else _ASK, self._clock()
+        consenting = actor if of is None else Actor(of.id, of.name, of.administrator)
         authorization = models.Authorization(
             id=uuid4(),
-            user_id=actor.user_id,
+            user_id=consenting.user_id,
+            asked_by_id=None if of is None else actor.user_id,
             folder_id=wish.folder_id,
             connector_key=wish.provider.connector.key,
             authentication_type=wish.type,
@@ -295,12 +342,12 @@ class Connecting:
             connection_id=None if reconnects is None else reconnects.id,
             reconnects=reconnects is not None,
             created_at=now,
-            expires_at=now + _CONSENT_WITHIN,
+            expires_at=now + (_CONSENT_WITHIN if of is None else _LINK_WITHIN),
         )
         authorization.secrets = wish.kept_secrets().seal(self._vault, authorization.id, authorization.folder_id)
         try:
             async with self._log.change(actor.user_id):
-                await self._allow(actor, wish, None if reconnects is None else reconnects.id)
+                await self._allow(actor, wish, None if reconnects is None else reconnects.id, consenting=consenting)
                 await authorization.save(force_create=True)
                 if idempotency is not None:
                     await models.IdempotencyKey.create(
@@ -310,12 +357,23 @@ class Connecting:
                         authorization_id=authorization.id,
                         created_at=now,
                     )
-                detail = None if reconnects is None else f"to reconnect {reconnects.id}"
-                await act.done(subject_id=authorization.id, detail=detail)
+                whose = None if of is None else f"of user {of.id}"
+                await act.done(subject_id=authorization.id, detail=whose if reconnects is None else f"to reconnect {reconnects.id}")
         except IntegrityError:
             if idempotency is None:
                 raise Conflict("What this consent is for was deleted meanwhile.", "Look at what is there now, and begin again.") from None
             raise KeyUsed from None
+        return authorization
+
+    async def _of_person(self, actor: Actor, authorization_id: UUID, act: Act) -> models.Authorization:
+        """The consent, for the person whose it is. Raises NotFound, BegunByAnother."""
+        authorization = await models.Authorization.get_or_none(id=authorization_id).select_related("user", "folder")
+        if authorization is None:
+            raise NotFound("consent")
+        act.folder_id = authorization.folder_id
+        if authorization.user_id != actor.user_id:
+            act.action = _MISMATCH
+            raise of_another(authorization)
         return authorization
 
     async def _find_departed(self, values: Mapping[str, str]) -> models.Authorization:
@@ -342,7 +400,7 @@ class Connecting:
         """Nobody else can claim it after this. Raises CallbackRefused, BegunByAnother."""
         if actor is None or actor.user_id != authorization.user_id:
             act.action = _MISMATCH
-            raise BegunByAnother(authorization.user.name)
+            raise of_another(authorization)
         if not await self._pending(authorization).filter(state_hash=authorization.state_hash).update(state_hash=None):
             raise CallbackRefused
 
@@ -366,7 +424,8 @@ class Connecting:
         if not authorization.reconnects:
             place = Place(wish.folder_id, actor.user_id, wish.name, name_is_a_wish=True)
             async with transaction():
-                made = await self._keeper.create(place, proven, permit=partial(self._allow, actor, wish), authorization=authorization)
+                permit = partial(self._allow, await find_asker(authorization) or actor, wish, consenting=actor)
+                made = await self._keeper.create(place, proven, permit=permit, authorization=authorization)
                 await act.done(subject_id=made.id, subject_name=made.name, folder_id=made.folder_id)
             return
         if authorization.connection_id is None:
@@ -379,18 +438,28 @@ class Connecting:
             held = await self._keeper.replace(connection, proven, permit=permit, actor_id=actor.user_id, authorization=authorization)
             await act.done(subject_id=held.id, subject_name=held.name, folder_id=held.folder_id)
 
-    async def _allow(self, actor: Actor, wish: Wish, reconnects: UUID | None = None) -> None:
-        """Whether what is wished is still allowed, as it will be until the transaction ends.
+    async def _allow(self, actor: Actor, wish: Wish, reconnects: UUID | None = None, *, consenting: Actor | None = None) -> None:
+        """Whether what is wished is still allowed, as it will be until the transaction ends. `consenting`: the person whom the actor asked.
 
         Raises NotFound, PermissionDenied, AuthenticationTypeUnavailable, PolicyViolation.
         """
         await self._rulings.keep_still()
         if reconnects is None:
+            if consenting is not None and consenting.user_id != actor.user_id:
+                await self._hold_known(actor, consenting)
+                await self._rulings.check(consenting.user_id, wish.provider.connector, wish.type)
             await self._access.folder(actor, wish.folder_id, Permission.CREATE)
             await self._installed.require(wish.provider.connector)
             await self._check_policies(actor, wish)
         else:
             await self._check_policies(actor, wish, await self._access.held(actor, reconnects, Permission.EDIT))
+
+    async def _hold_known(self, *people: Actor) -> None:
+        """Let none of these be deactivated until the transaction ends. Raises NotFound where one is already."""
+        # By their ids, as everywhere: who holds one and waits for the other must not meet who does it the other way round.
+        for person in sorted(people, key=lambda each: each.user_id):
+            if not await self._access.is_known(person):
+                raise NotFound("user")
 
     async def _check_policies(self, actor: Actor, wish: Wish, reconnects: models.Connection | None = None) -> None:
         """Those for whoever authenticates, and those for the owner, whose connection it stays. Raises PolicyViolation."""

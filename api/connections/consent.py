@@ -76,6 +76,15 @@ class BegunByAnother(PermissionDenied):
         self.name = name
 
 
+class AskedOfAnother(BegunByAnother):
+    """Someone opened the link by which another person is asked for a connection."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.message = f"This link is for {name}, so only {name} can go on with it."
+        self.remedy = f"Send it to {name}, who signs in as themselves."
+
+
 class CallbackRefused(PatchbayError):
     """An answer that no consent of ours waits for. Always the same words, so that nothing can be learned from them."""
 

@@ -110,6 +110,29 @@ class ConnectInput:
     )
 
 
+@strawberry.input(description="A connection that somebody else is to make.")
+class CreateConnectLinkInput:
+    folder_id: strawberry.ID = strawberry.field(description="Where it goes: a shared folder. Needs CREATE there, also when they consent.")
+    for_user_id: strawberry.ID = strawberry.field(description="Who is to sign in and consent. The connection will be theirs.")
+    connector_key: str = strawberry.field(description="What it connects to.")
+    authentication_type: AuthenticationType = strawberry.field(description="How it authenticates: one that has a consent.")
+    option: str | None = strawberry.field(
+        default=None,
+        description="The key of the authentication option, where the connector has several of this type; the first where absent.",
+    )
+    name: str | None = strawberry.field(default=None, description="Made from the connector's name where absent.")
+    fields: list[FieldValueInput] | None = strawberry.field(
+        default=None, description="What the form of the authentication option asks for."
+    )
+    oauth_app_id: strawberry.ID | None = strawberry.field(
+        name="oauthAppId", default=None, description="For OAUTH2_BRING_YOUR_OWN_APP: an app of one's own that is already kept."
+    )
+    scopes: list[str] | None = strawberry.field(default=None, description="What to ask for; the connector's defaults where absent.")
+    return_url: str | None = strawberry.field(
+        default=None, description="Where the browser goes after consent; its origin must be on the operator's list."
+    )
+
+
 @strawberry.input(description="A new credential for a connection.")
 class ReconnectInput:
     connection_id: strawberry.ID = strawberry.field(description="The connection. Needs EDIT in its folder.")
@@ -135,6 +158,11 @@ class AuthorizationSuccess:
     authorization: Authorization = strawberry.field(description="The consent as it is now.")
 
 
+@strawberry.type(description="Its `url` is the link.")
+class ConnectLinkSuccess:
+    authorization: Authorization = strawberry.field(description="The consent that somebody is asked for.")
+
+
 ConnectResult = Annotated[
     ConnectSuccess
     | NotFoundError
@@ -146,6 +174,17 @@ ConnectResult = Annotated[
     | ProviderError
     | ConflictError,
     strawberry.union("ConnectResult", description="The connection, or the consent on the way to it, or why not."),
+]
+ConnectLinkResult = Annotated[
+    ConnectLinkSuccess
+    | NotFoundError
+    | PermissionDeniedError
+    | InvalidInputError
+    | NameTakenError
+    | PolicyViolationError
+    | AuthenticationTypeUnavailableError
+    | ConflictError,
+    strawberry.union("ConnectLinkResult", description="The link, or why not."),
 ]
 AuthorizationResult = Annotated[
     AuthorizationSuccess | NotFoundError | ConflictError,
@@ -166,7 +205,7 @@ _EXPECTED = (
 
 @strawberry.type
 class ConnectingQuery:
-    @strawberry.field(description="One consent under way, for the one who began it; null for everybody else.")
+    @strawberry.field(description="One consent under way, for whose it is and for who asked them for it; null for everybody else.")
     async def authorization(
         self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="The consent.")]
     ) -> Authorization | None:
@@ -185,6 +224,28 @@ class ConnectingMutation:
         self, info: Info, input: Annotated[ConnectInput, strawberry.argument(description="The connection.")]
     ) -> ConnectResult:
         return _success(await info.context.patchbay.connecting.connect(info.context.actor, _connect_request(input)), info)
+
+    @strawberry.mutation(
+        description="Ask somebody else to connect an account of theirs. The link is for them alone: they sign in, see who asks and for "
+        "which folder, and consent. It works once, and for fifteen minutes."
+    )
+    @answering(NotFound, PermissionDenied, InvalidInput, NameTaken, PolicyViolation, AuthenticationTypeUnavailable, Conflict)
+    async def create_connect_link(
+        self, info: Info, input: Annotated[CreateConnectLinkInput, strawberry.argument(description="Who is asked for what.")]
+    ) -> ConnectLinkResult:
+        request = ConnectRequest(
+            folder_id=id_of(input.folder_id, "folder"),
+            connector_key=input.connector_key,
+            authentication_type=input.authentication_type,
+            option=input.option,
+            name=input.name,
+            fields=_fields(input.fields),
+            oauth_app_id=_app_id(input.oauth_app_id),
+            scopes=None if input.scopes is None else tuple(input.scopes),
+            return_url=input.return_url,
+        )
+        row = await info.context.patchbay.connecting.ask(info.context.actor, request, id_of(input.for_user_id, "user"))
+        return ConnectLinkSuccess(authorization=Authorization.of(row, info))
 
     @strawberry.mutation(
         description="Authenticate again, or give a rotated secret. Id, name and default stay; the old credential lives until the new "

@@ -102,7 +102,8 @@ class People:
             await models.Session.filter(user_id=user_id).delete()
             await models.SignInLink.filter(user_id=user_id).delete()
             await models.ApiToken.filter(user_id=user_id, revoked_at=None).update(revoked_at=now)
-            pending = models.Authorization.filter(user_id=user_id, status=AuthorizationStatus.PENDING)
+            theirs = Q(user_id=user_id) | Q(asked_by_id=user_id)
+            pending = models.Authorization.filter(theirs, status=AuthorizationStatus.PENDING)
             await pending.update(status=AuthorizationStatus.CANCELLED, state_hash=None, secrets=None)
             await act.done(subject_name=user.name)
         return user

@@ -68,7 +68,7 @@ async def ids(graph: Graph) -> dict[str, str]:
         **dict.fromkeys(["authorization", "cancelAuthorization", "authorizationChanged"], authorization.id),
         "revokeApiToken": token.row.id,
         **dict.fromkeys(["oauthAppId", "deleteOAuthApp"], app.id),
-        **dict.fromkeys(["user", "userId", "userIds", "deactivateUser", "reactivateUser"], ada.user_id),
+        **dict.fromkeys(["user", "userId", "userIds", "forUserId", "deactivateUser", "reactivateUser"], ada.user_id),
         **dict.fromkeys(["group", "groupId", "deleteGroup"], group.id),
         "folderIds": folder,
     }

@@ -94,7 +94,7 @@ async def things_of(graph: Graph, owner: Actor, folder_id: UUID) -> dict[str, st
         **dict.fromkeys(["connection", "connectionId", "subjectId"], connection.id),
         **dict.fromkeys(["authorization", "cancelAuthorization"], authorization.id),
         **dict.fromkeys(["oauthAppId", "deleteOAuthApp"], app.id),
-        **dict.fromkeys(["user", "userId", "userIds", "deactivateUser", "reactivateUser"], uma.user_id),
+        **dict.fromkeys(["user", "userId", "userIds", "forUserId", "deactivateUser", "reactivateUser"], uma.user_id),
         **dict.fromkeys(["group", "groupId", "deleteGroup"], group.id),
         "revokeApiToken": token.row.id,
         "elsewhere": elsewhere.id,

@@ -79,10 +79,10 @@ async def test_the_version_before_writes_and_reads_what_it_knows_on_the_newest_s
 ) -> None:
     clock = HeldClock()
     async with installed(database_url, tmp_path, clock) as here:
-        connection = await here.connect_by_consent()
+        await here.connect_by_consent()
         await here.connect_with_token()
         await here.tick(after=timedelta(minutes=2))
-        await here.begin()
+        authorization = await here.begin()
 
     counts = await write_again(database_url, former_columns)
 
@@ -90,7 +90,7 @@ async def test_the_version_before_writes_and_reads_what_it_knows_on_the_newest_s
     assert len([count for count in counts.values() if count > 0]) >= 10
     async with open_database(database_url):
         # And the newest version reads what the one before has written.
-        assert (await models.Connection.get(id=connection.id)).priority == 1
+        assert (await models.Authorization.get(id=authorization.id)).asked_by_id is None
 
 
 async def test_a_database_that_a_later_version_migrated_is_used_as_it_is(database_url: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -29,6 +29,12 @@ PAGES: dict[str, Any] = {
         "provider_error": text,
         "return_url": text,
     },
+    "asked.html": lambda text: {
+        "viewer": text,
+        "asked": SimpleNamespace(by=text, connector=text, folder=text),
+        "until": "12:00 UTC",
+        "token": text,
+    },
     "error.html": lambda text: {"viewer": text, "title": text, "message": text, "remedy": text},
     "playground.html": lambda text: {"viewer": text, "sandbox": True},
 }
