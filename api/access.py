@@ -8,7 +8,7 @@ who takes a right away waits for it. In which order rows are held, so that none 
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -26,8 +26,9 @@ _NOWHERE = UUID(int=0)
 
 # In a transaction the row is held on PostgreSQL, so that who takes a right away waits for the acts that it allowed, and then ends
 # those that come after. On SQLite a transaction is alone anyway.
-_STANDING = "SELECT administrator FROM user_account WHERE id = $1 AND deactivated_at IS NULL{token}{held}"
+_STANDING = "SELECT administrator FROM user_account WHERE id = $1 AND deactivated_at IS NULL{shown}{held}"
 _WITH_TOKEN = " AND EXISTS (SELECT 1 FROM api_token WHERE id = $2 AND user_id = $1 AND revoked_at IS NULL)"
+_WITH_SESSION = " AND EXISTS (SELECT 1 FROM browser_session WHERE token_hash = $2 AND user_id = $1)"
 
 # What a user was given, by name or with a group.
 _GRANTED = """
@@ -86,6 +87,8 @@ class Actor:
     # Where the request came from, and with which API token: for the audit log.
     source: str | None = None
     token_id: UUID | None = None
+    # The hash of the session that their browser is signed in with.
+    session_hash: str | None = field(default=None, repr=False)
     # Until when they are known by what they showed; None: as long as that is alive here.
     until: datetime | None = None
 
@@ -160,25 +163,23 @@ class Access:
 
     async def as_known(self, actor: Actor) -> Actor | None:
         """The actor with what is left of their standing since they were recognised; None where they may not ask any more."""
-        parameters = [actor.user_id] if actor.token_id is None else [actor.user_id, actor.token_id]
-        statement = _STANDING.format(token="" if actor.token_id is None else _WITH_TOKEN, held=" FOR SHARE" if _holds() else "")
-        found = await rows(statement, parameters, administrator=bool)
+        condition, shown = _shown(actor)
+        statement = _STANDING.format(shown=condition, held=" FOR SHARE" if _holds() else "")
+        found = await rows(statement, [actor.user_id, *shown], administrator=bool)
         return replace(actor, administrator=actor.administrator and found[0]["administrator"]) if found else None
 
     async def is_known(self, actor: Actor) -> bool:
-        """Whether the actor may still ask: they are active, and the API token that they came with was not revoked."""
+        """Whether the actor may still ask: they are active, their API token was not revoked, their session not signed out of."""
         return await self.as_known(actor) is not None
 
     async def known_among(self, actors: Collection[Actor], now: datetime) -> set[Actor]:
-        """Those who may still ask: they are active, and the API token that they came with is alive."""
+        """Those who may still ask: they are active, and the API token or the session that they came with is alive."""
         user_ids = list({actor.user_id for actor in actors})
-        token_ids = list({actor.token_id for actor in actors if actor.token_id is not None})
         users = {user.id for user in await models.User.filter(id__in=user_ids, deactivated_at=None).only("id")}
-        tokens: set[UUID | None] = {None}
-        if token_ids:
-            tokens |= {token.id for token in await models.ApiToken.alive(now).filter(id__in=token_ids).only("id")}
+        tokens = await _tokens_alive({actor.token_id for actor in actors}, now)
+        sessions = await _sessions_alive({actor.session_hash for actor in actors}, now)
         alive = {actor for actor in actors if actor.until is None or actor.until > now}
-        return {actor for actor in alive if actor.user_id in users and actor.token_id in tokens}
+        return {actor for actor in alive if actor.user_id in users and actor.token_id in tokens and actor.session_hash in sessions}
 
     async def permissions(self, actor: Actor, folder_ids: Collection[UUID]) -> dict[UUID, Permission]:
         """What the actor may do in each of these folders; a folder that they cannot see is not in the answer."""
@@ -230,6 +231,27 @@ class Access:
 def require_administrator(actor: Actor) -> None:
     if not actor.may_administer:
         raise PermissionDenied(None)
+
+
+def _shown(actor: Actor) -> tuple[str, list[UUID | str]]:
+    """The condition that what the actor came with is still good, and what it is asked with."""
+    if actor.token_id is not None:
+        return _WITH_TOKEN, [actor.token_id]
+    return ("", []) if actor.session_hash is None else (_WITH_SESSION, [actor.session_hash])
+
+
+async def _tokens_alive(ids: Collection[UUID | None], now: datetime) -> set[UUID | None]:
+    """Those of these API tokens that are good; who came with none is always among them."""
+    named = [id for id in ids if id is not None]
+    alive = await models.ApiToken.alive(now).filter(id__in=named).only("id") if named else []
+    return {None, *(token.id for token in alive)}
+
+
+async def _sessions_alive(hashes: Collection[str | None], now: datetime) -> set[str | None]:
+    """As `_tokens_alive`, of sessions."""
+    named = [hash for hash in hashes if hash is not None]
+    alive = await models.Session.alive(now).filter(token_hash__in=named).only("token_hash") if named else []
+    return {None, *(session.token_hash for session in alive)}
 
 
 def _holds() -> bool:

@@ -1,8 +1,10 @@
 """How a browser is signed in. Of links, sessions and states alike only the SHA-256 is kept."""
 
+from datetime import datetime
 from uuid import UUID
 
 from tortoise import fields
+from tortoise.queryset import QuerySet
 
 from models.base import StrictModel
 from models.fields import UtcField
@@ -34,6 +36,10 @@ class Session(StrictModel):
     class Meta:
         app = "patchbay"
         table = "browser_session"
+
+    @classmethod
+    def alive(cls, now: datetime) -> QuerySet["Session"]:
+        return cls.filter(expires_at__gt=now)
 
 
 class SignInFlow(StrictModel):

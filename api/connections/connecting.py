@@ -290,13 +290,14 @@ class Connecting:
             authorization = await self.find(actor, authorization_id)
             if authorization is None:
                 raise NotFound("consent")
+            # Before it is shown: what changed after a sign-out is not for who signed out.
+            if not await self._access.known_among({actor}, self._clock()):
+                return
             status = authorization.status_at(self._clock())
             if status is not seen:
                 seen = status
                 yield authorization
             if status is not AuthorizationStatus.PENDING or self._wakeup.closed:
-                return
-            if not await self._access.known_among({actor}, self._clock()):
                 return
             await wait(ticket, seconds=_LOOK_AGAIN_SECONDS)
 

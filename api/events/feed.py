@@ -163,7 +163,7 @@ class EventFeed:
     async def watch(self, actor: Actor, selection: EventSelection, *, after: EventPosition | None) -> AsyncIterator[PlacedEvent]:
         """Every event that the actor may see when it is delivered: in order, none missed, none twice.
 
-        Without `after` the stream begins now. It ends once the actor is deactivated, or their API token is no longer good.
+        Without `after` the stream begins now. It ends once the actor is deactivated, or their API token or session is no longer good.
         Raises StreamLagged for who left more than a hundred events waiting for ten seconds, and InvalidInput for an `after` that only
         another database server can have given: what followed there is not here, and what follows here would seem to be before it.
         """

@@ -2,7 +2,7 @@
 
 import hmac
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -196,9 +196,9 @@ class People:
 
     async def actor_of_session(self, cookie: Secret, *, source: str | None = None) -> Actor | None:
         """Who is signed in with this cookie, if anyone."""
-        sessions = models.Session.filter(token_hash=hash_of(cookie), expires_at__gt=self._clock(), user__deactivated_at=None)
+        sessions = models.Session.alive(self._clock()).filter(token_hash=hash_of(cookie), user__deactivated_at=None)
         session = await sessions.select_related("user").first()
-        return None if session is None else _actor(session.user, source=source)
+        return None if session is None else replace(_actor(session.user, source=source), session_hash=session.token_hash)
 
     async def new_sign_in_link(self, user_id: UUID) -> Secret:
         """The secret of a link that signs this user in, once, within an hour."""
@@ -242,11 +242,14 @@ class People:
             return None
 
     async def sign_out(self, cookie: Secret, *, source: str | None = None) -> None:
+        """End a session, and with it what streams in it. A cookie of none is no mistake."""
         session = await models.Session.filter(token_hash=hash_of(cookie)).select_related("user").first()
         if session is None:
             return
         actor = _actor(session.user, source=source)
-        async with self._audit.act(actor, "session.sign_out", actor.user_id, subject_name=actor.name) as act, transaction():
+        signing_out = self._audit.act(actor, "session.sign_out", actor.user_id, subject_name=actor.name)
+        # The log's transaction wakes whoever streams, as in `deactivate`.
+        async with signing_out as act, self._log.change(actor.user_id):
             await models.Session.filter(token_hash=session.token_hash).delete()
             await act.done()
 

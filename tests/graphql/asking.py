@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -57,13 +58,21 @@ def counted_statements() -> Iterator[list[str]]:
     """The statements that reach the database meanwhile."""
     client: Any = require_context().db()
     statements: list[str] = []
+    within = ContextVar("within", default=False)
     names = ("execute_query", "execute_query_dict", "execute_insert", "execute_query_dict_with_affected")
     originals = {name: getattr(client, name) for name in names if hasattr(client, name)}
 
     def counting(original: Any) -> Any:
         async def execute(query: str, *args: Any, **kwargs: Any) -> Any:
+            # One of these may be made of another.
+            if within.get():
+                return await original(query, *args, **kwargs)
             statements.append(query)
-            return await original(query, *args, **kwargs)
+            outermost = within.set(True)
+            try:
+                return await original(query, *args, **kwargs)
+            finally:
+                within.reset(outermost)
 
         return execute
 
