@@ -164,6 +164,7 @@ class Access:
     async def as_known(self, actor: Actor) -> Actor | None:
         """The actor with what is left of their standing since they were recognised; None where they may not ask any more."""
         condition, shown = _shown(actor)
+        # allowed: made-statement: the condition is one of the constants above
         statement = _STANDING.format(shown=condition, held=" FOR SHARE" if _holds() else "")
         found = await rows(statement, [actor.user_id, *shown], administrator=bool)
         return replace(actor, administrator=actor.administrator and found[0]["administrator"]) if found else None

@@ -25,7 +25,7 @@ def kept(folder: Path, read: Callable[[], Result]) -> Result:
     # Not there yet, cut off, or of classes that changed: then it is read anew.
     with contextlib.suppress(OSError, pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError, TypeError, ValueError):
         # Written by this module alone, in a folder that holds code anyway.
-        found, result = pickle.loads(place.read_bytes())  # noqa: S301
+        found, result = pickle.loads(place.read_bytes())  # noqa: S301  # nosec B301
         if found == stamp:
             # Of the type that `read` gives, since the same code wrote it.
             return result  # type: ignore[no-any-return]

@@ -212,6 +212,7 @@ def _is_unreadable(connection: models.Connection) -> bool:
 def is_another(now: models.OAuthApp, seen: models.OAuthApp) -> bool:
     """Whether an app has another id or secret than when it was seen: what the provider said then is not about it."""
     # Each sealing is different, even of the same secret.
+    # allowed: secret-equality: they are sealed, and nobody who asks gave either
     return (now.client_id, now.client_secret) != (seen.client_id, seen.client_secret)
 
 

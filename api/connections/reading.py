@@ -117,6 +117,7 @@ class Reading:
         order = f'"{query.order.column}" {direction}, "id" {direction}'
         place = RawSQL(_PLACE.format(each=each, order=order))
         matching = (await self._matching_each(actor, query, each, values)).annotate(place=place).values("id", "place")
+        # allowed: made-statement: the ORM wrote it, with its values apart, and the column is a member of an enum
         statement = _FIRST_OF_EACH.format(matching=matching.sql(), most=first + 1, order=order)
         found: dict[Any, list[models.Connection]] = {value: [] for value in values}
         for row in await rows(statement, matching.query.get_parameterized_sql()[1]):

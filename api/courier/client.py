@@ -62,6 +62,7 @@ class Courier:
         """
         courier = cls(folder, key, terms)
         try:
+            # allowed: ownerless-task: this block ends it and waits for it; a courier that is lost must not cancel what runs in the block
             staying = asyncio.create_task(courier._stay(await courier._connect()))
             try:
                 yield courier

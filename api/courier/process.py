@@ -209,7 +209,7 @@ class CourierProcess:
             logger.warning("answer not kept", extra={"connection": str(kept.errand.connection_id)})
             return kept
         except OSError as error:
-            logger.critical("journal not written", extra={"error": error.strerror or str(error)})
+            logger.critical("journal not written", extra={"error": error.strerror or type(error).__name__})
             raise DiskFailed from error
         return Kept(sequence, kept.errand, kept.answer)
 

@@ -59,6 +59,7 @@ class AppSecrets:
     def is_current(self, app: models.OAuthApp, secret: Secret) -> bool:
         """Whether this is the secret in use. One that cannot be opened is not."""
         try:
+            # allowed: secret-equality: two values of type Secret compare in constant time
             return self.secret_of(app) == secret
         except Unreadable:
             return False

@@ -36,6 +36,7 @@ async def open_all(vault: Vault) -> Opened:
 
 async def _all_values() -> AsyncIterator[tuple[Place, Sealed]]:
     for column in SEALED_COLUMNS:
+        # allowed: made-statement: names of tables and columns of our own models
         statement = _NEXT.format(table=column.table, column=column.name, folder=column.folder)
         after = BEFORE_ALL
         while found := await rows(statement, [after, _AT_ONCE], id=UUID, folder=UUID):

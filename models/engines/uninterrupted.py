@@ -10,6 +10,7 @@ async def uninterrupted(act: Coroutine[Any, Any, Result]) -> Result:
 
     Where the act itself fails, its own error is raised, cancelled or not.
     """
+    # allowed: ownerless-task: it is waited for here, whatever is cancelled
     task = asyncio.ensure_future(act)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
