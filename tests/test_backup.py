@@ -63,10 +63,10 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def filled(_sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def filled(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with two connections, a consent under way and an app: a sealed value each."""
     folder = tmp_path_factory.mktemp("filled")
-    shutil.copy(_sqlite_template, folder)
+    shutil.copy(sqlite_template, folder)
 
     async def fill() -> None:
         async with installed(f"sqlite://{folder}/patchbay.db", folder, HeldClock(), PATCHBAY_KEYS=KEYS) as here:
