@@ -1,6 +1,6 @@
 """What someone wants to connect, checked: from here on every value is one that the connector asked for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
@@ -119,7 +119,7 @@ class Wishes:
         )
 
     async def to_reconnect(self, connection: models.Connection, request: ReconnectRequest) -> Wish:
-        """What is not given stays as it is; a secret that is not given stays too. Raises as `to_connect`."""
+        """What is not given stays as it is; a secret that is not given stays too, as long as all else does. Raises as `to_connect`."""
         connector = self._catalog.get(connection.connector_key)
         type = connection.authentication_type
         option = _option(connector, type, connection.option_key)
@@ -128,7 +128,13 @@ class Wishes:
         if app is not None:
             mistakes |= _present(client_mistakes(app.client_id, app.client_secret, prefix="oauthApp."))
         form = _form(connector, option, type, app_known=True)
-        filled, field_mistakes = fill(form, await self._standing(connection, form) | dict(given), connector.fields_for(option))
+        standing = await self._standing(connection, form)
+        if _goes_elsewhere(connection, form, given):
+            # What was typed, by whomever, was typed for another address or account: it is not sent to this one.
+            standing = {field.name: standing[field.name] for field in form if not field.secret and field.name in standing}
+            if type is AuthenticationType.OAUTH2_BRING_YOUR_OWN_APP and app is None:
+                mistakes["oauthApp"] = "must be given again, because other fields changed"
+        filled, field_mistakes = fill(form, standing | dict(given), connector.fields_for(option))
         provider = Provider(connector, option, filled.site)
         mistakes |= field_mistakes or scope_mistakes(provider.mandatory_scopes, request.scopes)
         if mistakes:
@@ -229,6 +235,13 @@ class Wishes:
             kept = Secrets()
         standing = {name: Secret(value) for name, value in connection.site.items()} | dict(kept.fields)
         return {field.name: standing[field.name] for field in form if field.name in standing}
+
+
+def _goes_elsewhere(connection: models.Connection, form: Sequence[Field], given: Mapping[str, Secret]) -> bool:
+    """Whether a field that says where or as whom to sign in is to be another than the connection has."""
+    plain = {field.name: field.default or "" for field in form if not field.secret and field.name in given}
+    # allowed: secret-equality: these fields are no secrets
+    return any(given[name].reveal() != connection.site.get(name, default) for name, default in plain.items())
 
 
 def idempotency_key_problem(key: str) -> str | None:
