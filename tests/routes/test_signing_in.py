@@ -45,6 +45,7 @@ async def test_a_link_works_once(site: Site) -> None:
     assert "used already" in answer.text
 
 
+@pytest.mark.shows_secrets("the form sends on the link that the browser came with", "an answer")
 @pytest.mark.parametrize(
     ("method", "headers"),
     [
