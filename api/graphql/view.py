@@ -239,7 +239,9 @@ async def _context(patchbay: Patchbay, request: Request) -> Context:
 
 async def _asked_by_post(request: AsyncHTTPRequestAdapter) -> dict[str, Any]:
     kind, parameters = parse_content_type(request.content_type or "")
-    if kind.lower() != _JSON or parameters.get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
+    # In the extended notation of RFC 2231 a parameter is three values, whatever the types say; nobody writes JSON's so.
+    charset: object = parameters.get("charset", "utf-8")
+    if kind.lower() != _JSON or not isinstance(charset, str) or charset.lower() not in ("utf-8", "utf8"):
         raise NotExecuted(415, "Send the operation as application/json, in UTF-8.")
     return read_object(await request.get_body())
 

@@ -127,6 +127,7 @@ async def test_every_body_gets_an_answer_in_the_form_of_graphql(endpoint: Endpoi
 async def test_only_json_is_taken(endpoint: Endpoint) -> None:
     kinds = ["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/graphql"]
     kinds += ["application/jsonp", "text/plain; application/json", "application/json; charset=utf-16", "application/json, text/plain"]
+    kinds += ["application/json; charset*=utf-8''utf-8", "application/json; charset*0*=utf-8''utf; charset*1=-8"]
     for kind in kinds:
         answer = await endpoint.post(ACT, headers=endpoint.with_token | {"content-type": kind})
 
