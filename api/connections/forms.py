@@ -110,10 +110,11 @@ def _problem(field: Field, value: str) -> str | None:
         return "is required" if field.required else None
     if len(value) > _LONGEST_VALUE:
         return f"must not be longer than {_LONGEST_VALUE} characters"
-    if field.secret:
-        # Keys may have several lines; other controls would end up in a header.
-        return None if value.replace("\n", "").replace("\r", "").isprintable() else "must be printable characters"
-    return name_problem(value, longest=_LONGEST_VALUE) or field.problem(value)
+    if not field.secret:
+        return name_problem(value, longest=_LONGEST_VALUE) or field.problem(value)
+    # Keys may have several lines; other controls would end up in a header.
+    is_printable = value.replace("\n", "").replace("\r", "").isprintable()
+    return field.problem(value) if is_printable else "must be printable characters"
 
 
 def _takes_public_clients(option: Option) -> bool:

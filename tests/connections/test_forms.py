@@ -54,6 +54,15 @@ def test_what_is_left_empty_is_not_kept() -> None:
     assert filled.site == {"host": "acme.example", "region": "eu"}
 
 
+def test_a_secret_has_the_form_that_its_connector_says() -> None:
+    key = Field("key", "Key", secret=True, pattern="[a-z]+")
+
+    assert fill([key], given_values(key="hush"))[1] == {}
+    for value in ("hush#", "hush&also=this", "hush\n", "HUSH"):
+        filled, mistakes = fill([key], given_values(key=value))
+        assert (list(mistakes), dict(filled.secrets)) == (["fields.key"], {})
+
+
 def test_every_mistake_is_told_at_once_by_its_field() -> None:
     values = given_values(host="ACME!", region="moon", note="a\nb", colour="blue", shape="round")
 
