@@ -121,7 +121,7 @@ async def _in_pieces(body: bytes, size: int) -> AsyncIterator[bytes]:
 def _look(answer: httpx2.Response, sent: object, watch: Watch, tally: Tally) -> None:
     codes = [error["extensions"]["code"] for error in answer.json().get("errors", [])] if "json" in answer.headers["content-type"] else []
     tally.count(f"{answer.status_code} {codes[0] if codes else ''}".strip())
-    if answer.status_code >= 500 or "INTERNAL" in codes:
+    if answer.status_code >= 500 or '"INTERNAL"' in answer.text:
         tally.server_error((answer.status_code, sent))
     if watch.sees_secret(answer.text) or watch.sees_secret(repr(answer.headers)):
         tally.leak((answer.text[:500], sent))

@@ -16,7 +16,17 @@ _TYPES = [
     "application/json, text/plain",
     "application/json; charset=\"utf-8", "application/graphql+json", "/", ";;;", "application/json; charset*=utf-8''utf-8", "é",
 ]  # fmt: skip
-_ACCEPTS = ["", "*/*", "text/html", "application/graphql-response+json", "application/json;q=x", ",;q=1,,", "multipart/mixed", "a" * 2_000]
+_ACCEPTS = [
+    "",
+    "*/*",
+    "text/event-stream",
+    "text/html",
+    "application/graphql-response+json",
+    "application/json;q=x",
+    ",;q=1,,",
+    "multipart/mixed",
+    "a" * 2_000,
+]
 _ENCODINGS = ["gzip", "br", "deflate", "identity", "gzip, gzip", "x"]
 
 

@@ -4,6 +4,7 @@ import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from urllib.parse import urlsplit
 
 from hypothesis import strategies as st
@@ -61,7 +62,12 @@ async def try_sites(run: Run, count: int) -> Tally:
 def _fitting(field: Field, count: int, seed: int) -> Sequence[str]:
     if field.options is not None or field.pattern is None:
         return list(field.options or ())[:count]
-    return drawn(st.from_regex(re.compile(field.pattern, re.ASCII), fullmatch=True), count, seed)
+    return _matching(field.pattern, count, seed)
+
+
+@cache
+def _matching(pattern: str, count: int, seed: int) -> Sequence[str]:
+    return drawn(st.from_regex(re.compile(pattern, re.ASCII), fullmatch=True), count, seed)
 
 
 def _spoiled(field: Field, chance: random.Random) -> str:
