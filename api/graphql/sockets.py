@@ -30,6 +30,8 @@ OPERATIONS_PER_SOCKET = 50
 TOO_MANY = 4429
 
 _LONGEST_ID = 128
+# In bytes (RFC 6455 section 5.5: 125, less the code).
+_LONGEST_REASON = 123
 # A mutation belongs into a request of its own, which a browser marks with where it comes from.
 _OPERATIONS = {OperationType.QUERY, OperationType.SUBSCRIPTION}
 
@@ -89,7 +91,7 @@ class Frames(ASGIWebSocketAdapter):
     async def close(self, code: int, reason: str) -> None:
         """Close it, unless it is closed already."""
         if self.ws.application_state != WebSocketState.DISCONNECTED and self.ws.client_state != WebSocketState.DISCONNECTED:
-            await super().close(code, reason)
+            await super().close(code, _fitting(reason))
 
 
 class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
@@ -149,6 +151,11 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
                 first = False
                 await operation.send_next(result)
         return await operation.send_operation_message({"id": operation.id, "type": "complete"})
+
+
+def _fitting(reason: str) -> str:
+    """As much of it as a close frame holds: it may name an id, which the client chose."""
+    return reason.encode()[:_LONGEST_REASON].decode(errors="ignore")
 
 
 def _given_credential(given: object) -> Credential | None:

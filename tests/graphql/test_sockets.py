@@ -147,14 +147,16 @@ async def test_a_caller_says_who_they_are_once(endpoint: Endpoint) -> None:
         assert await close_code(opened) == 4429
 
 
-async def test_an_id_is_used_once_at_a_time(endpoint: Endpoint) -> None:
+@pytest.mark.parametrize("id", ["1", "a" * 128, "é" * 128, "🙂" * 128])
+async def test_an_id_is_used_once_at_a_time_however_long_it_is(endpoint: Endpoint, id: str, caplog: pytest.LogCaptureFixture) -> None:
     async with endpoint.initiated() as opened:
-        await say(opened, subscribe("subscription { endless }"))
+        await say(opened, subscribe("subscription { endless }", id=id))
         await hear(opened)
-        await say(opened, subscribe("subscription { endless }"))
+        await say(opened, subscribe("subscription { endless }", id=id))
 
         assert await close_code(opened) == 4409
-    await asyncio.wait_for(Endless.ended.wait(), 5)
+        assert f"Subscriber for {id} already exists".startswith(opened.close_reason or "none")
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 async def test_a_stream_runs_to_its_end(endpoint: Endpoint) -> None:
