@@ -16,8 +16,9 @@ from tests.graphql.endpoint import close_code
 
 _EVERY = 500
 _AT_ONCE = 4
-# No message of the protocol: whoever gets so far is refused here at the latest.
-_LAST = '{"type":"end"}'
+# Its answer shows that what was asked before it was begun; then comes no message of the protocol, so that the socket has to end.
+_LAST_QUESTION = '{"type":"subscribe","id":"last","payload":{"query":"{ viewer { id } }"}}'
+_END = '{"type":"end"}'
 
 Frame = str | bytes
 
@@ -48,12 +49,14 @@ class _Frames:
 
     def next(self) -> list[Frame]:
         begin = [json.dumps({"type": "connection_init", "payload": {"authorization": self._scene.tokens[self._chance.randrange(2)]}})]
-        spoiled = [self._spoiled() for _ in range(self._chance.randint(1, 9))]
-        return [*(begin if self._chance.random() < 0.9 else []), *spoiled]
+        # The first that is spoiled ends it, so that only where few are anything else is reached.
+        share = self._chance.choice([0.02, 0.1, 0.5])
+        more = [self._frame(share) for _ in range(self._chance.randint(1, 9))]
+        return [*(begin if self._chance.random() < 0.9 else []), *more]
 
     def _good(self) -> dict[str, Any]:
         document = self._documents.next(["query", "subscription"]).body
-        id = self._chance.choice(["1", "2", "a" * 128])
+        id = self._chance.choice([*"123456789", "a" * 128])
         token = self._chance.choice([*self._scene.tokens, self._scene.canary])
         return self._chance.choice(
             [
@@ -62,18 +65,19 @@ class _Frames:
                 {"type": "complete", "id": id},
                 {"type": "ping"},
                 {"type": "pong", "payload": {"a": 1}},
-                {"type": "connection_init", "payload": {"authorization": token}},
+                {"type": "connection_init", "payload": {"authorization": token}} if self._chance.random() < 0.2 else {"type": "ping"},
             ]
         )
 
-    def _spoiled(self) -> Frame:
-        frame = self._bodies.spoiled() if self._chance.random() < 0.5 else json.dumps(self._strange(self._good())).encode()
+    def _frame(self, share: float) -> Frame:
+        """A frame, that in this share of cases is spoiled as bytes, and in as many in one of its members."""
+        fate = self._chance.random() / share
+        if fate > 2:
+            return json.dumps(self._good())
+        frame = self._bodies.spoiled() if fate < 1 else json.dumps(self._strange(self._good())).encode()
         return frame if self._chance.random() < 0.05 else frame.decode(errors="replace")
 
     def _strange(self, frame: dict[str, Any]) -> dict[str, Any]:
-        """The same frame, or one with a member of another kind."""
-        if self._chance.random() < 0.6:
-            return frame
         values: list[Any] = [
             None,
             1,
@@ -94,9 +98,9 @@ async def _send(run: Run, scene: Scene, tally: Tally, frames: Sequence[Frame]) -
     async with scene.endpoint.socket() as opened:
         heard: list[Frame] = []
         try:
-            for frame in [*frames, _LAST]:
+            for frame in [*frames, _LAST_QUESTION]:
                 await opened.send(frame)
-            await _hear_all(opened, heard)
+            await _hear_to_the_end(opened, heard)
         except ConnectionClosed:
             pass
         code = await close_code(opened)
@@ -108,6 +112,9 @@ async def _send(run: Run, scene: Scene, tally: Tally, frames: Sequence[Frame]) -
             tally.leak((text[:500], frames))
 
 
-async def _hear_all(opened: ClientConnection, heard: list[Frame]) -> None:
+async def _hear_to_the_end(opened: ClientConnection, heard: list[Frame]) -> None:
     async for frame in opened:
-        heard.append(frame)  # noqa: PERF401  # what was heard before it was closed counts as well
+        heard.append(frame)
+        said = json.loads(frame)
+        if said.get("id") == "last" and said["type"] in ("complete", "error"):
+            await opened.send(_END)

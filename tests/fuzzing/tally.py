@@ -103,8 +103,6 @@ class Watch(logging.Handler):
 
         Where together they take too long, each is tried again alone.
         """
-        self._lines.clear()
-        self._errors = 0
         tally.trials += len(batch)
         seconds = await self._tried(tally, batch, trial)
         if seconds <= SLOW_SECONDS or len(batch) == 1:
@@ -116,6 +114,9 @@ class Watch(logging.Handler):
             tally.crash((self._lines, batch))
         if self.sees_secret("\n".join(self._lines)):
             tally.leak((self._lines, batch))
+        # Here and not before it, so that what is said between two trials is not missed.
+        self._lines.clear()
+        self._errors = 0
 
     async def _tried(self, tally: Tally, batch: Sequence[Sent], trial: Callable[[Sent], Awaitable[None]]) -> float:
         began = time.process_time()
