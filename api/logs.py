@@ -31,6 +31,8 @@ def configure_logging(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(EventFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    # The interpreter's own warnings would be the only lines that are no JSON.
+    logging.captureWarnings(True)
     # Their debug lines would name tokens and the values of statements, which are in no log.
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.INFO)

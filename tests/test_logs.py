@@ -2,6 +2,8 @@
 
 import json
 import logging
+import subprocess
+import sys
 
 import pytest
 
@@ -32,3 +34,14 @@ def test_what_others_wrote_stays_on_its_line(text: str) -> None:
 
 def test_a_secret_that_slips_in_stays_hidden() -> None:
     assert "hush" not in str(written("event", token=Secret("hush")))
+
+
+def test_a_warning_of_the_interpreter_is_an_event_as_well() -> None:
+    program = (
+        "import warnings; from api.logs import configure_logging; configure_logging('INFO'); warnings.warn('it is\\nlate', RuntimeWarning)"
+    )
+
+    lines = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True).stderr.splitlines()
+
+    assert [(json.loads(line)["level"], json.loads(line)["logger"]) for line in lines] == [("WARNING", "py.warnings")]
+    assert "late" in lines[0]
