@@ -5,7 +5,8 @@ base64url, hexadecimal and URL-encoded text, in what was let out: log records, t
 audit entries, events, the sentences of expected errors, what pytest captured, and the files of databases and couriers below the test's
 folder. One that is found fails the test, by the name of its slot and of the channel, never by its text.
 
-A test of something that shows a secret once, because that is what it is for, says so: `@pytest.mark.shows_secrets("why", "channel", …)`.
+A test of something that shows a secret, because that is what it is for, says so by `@pytest.mark.shows_secrets("why", "channel", "slot")`;
+the slot may be left out, and the channel too.
 
 Not looked into: PostgreSQL's files (`tests/attacks/test_secrets.py` looks into a dump), what other processes print and log, cookies and
 redirects, which carry what they are for, and the file of the sandbox, which is somebody else's provider. Texts of fewer than 16 characters
@@ -321,7 +322,9 @@ def _watch_rows_and_errors() -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "shows_secrets(why, *channels): shows a secret, by these channels or by any, because it is for that")
+    config.addinivalue_line(
+        "markers", "shows_secrets(why, channel, slot): shows a secret, by this channel or by any, because it is for that"
+    )
     _watch_secrets()
     _watch_log()
     _watch_answers()
@@ -354,9 +357,9 @@ def shown_by(item: pytest.Item, report: pytest.TestReport) -> set[tuple[str, str
         if not name.startswith("Captured log"):
             CANARIES.note(name.lower(), text)
     CANARIES.note("the report", report.longreprtext)
-    return {(slot, channel) for slot, channel in CANARIES.found() if not _may_show(item, channel)}
+    return {(slot, channel) for slot, channel in CANARIES.found() if not _may_show(item, slot, channel)}
 
 
-def _may_show(item: pytest.Item, channel: str) -> bool:
-    marks = [mark.args for mark in item.iter_markers("shows_secrets")]
-    return any(len(args) == 1 or channel in args[1:] for args in marks)
+def _may_show(item: pytest.Item, slot: str, channel: str) -> bool:
+    marks = [mark.args[1:] for mark in item.iter_markers("shows_secrets")]
+    return any(args in ((), (channel,), (channel, slot)) for args in marks)

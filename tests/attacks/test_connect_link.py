@@ -23,7 +23,13 @@ from tests.attacks.test_connect_flow import audited
 from tests.installation import Installation
 from tests.routes.site import Site
 
-pytestmark = pytest.mark.anyio
+pytestmark = [
+    pytest.mark.anyio,
+    # A page leads on where a redirect would: after a form.
+    pytest.mark.shows_secrets(
+        "the page that leads on to the provider holds its address, with the state", "an answer", "state or flow cookie"
+    ),
+]
 
 CONSENT = AuthenticationType.OAUTH2_AUTHORIZATION_CODE
 
