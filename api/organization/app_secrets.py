@@ -11,7 +11,7 @@ import models
 from api.clock import Clock
 from api.oauth.tokens import ClientCredentials
 from api.secret import Secret
-from api.vault.vault import Place, Unreadable, Vault
+from api.vault.vault import KeyUnavailable, Place, Unreadable, Vault
 
 SECRET_FIELDS = ["client_secret", "previous_secret", "secret_set_at", "secret_expires_at", "warned_days"]
 INCIDENT_FIELDS = ["incident_json", "incident_since", "probed_at"]
@@ -61,7 +61,7 @@ class AppSecrets:
         try:
             # allowed: secret-equality: two values of type Secret compare in constant time
             return self.secret_of(app) == secret
-        except Unreadable:
+        except (Unreadable, KeyUnavailable):
             return False
 
     def give(self, app: models.OAuthApp, secret: Secret) -> None:
