@@ -92,6 +92,7 @@ class AppUpkeep:
         async with self._audit.act(actor, "oauth_app.rotate_secret", new.app_id) as act:
             seen = await self._apps.get(actor, new.app_id, Permission.EDIT)
             refuse({"clientSecret": secret_problem(new.secret), "secretExpiresAt": expiry_problem(new.expires_at, self._clock())})
+            await self._secrets.look_for_keys(seen)
             provider = await self._check.provider_of(seen)
             accepted, detail = await self._check.accepts(provider, ClientCredentials(seen.client_id, new.secret))
             if accepted is Verdict.NO:

@@ -193,6 +193,7 @@ class Moving:
             return
         if await models.Authorization.exists(oauth_app_id=app.id, status=AuthorizationStatus.PENDING):
             return
+        await self._apps.secrets.look_for_keys(app)
         self._apps.secrets.move(app, folder_id)
         await app.save(update_fields=["folder_id", *SECRET_FIELDS])
 

@@ -62,8 +62,10 @@ class Subjects:
     async def app_of(self, subject: Subject) -> models.OAuthApp | None:
         """The app that it signs in with, as it is now; None where it has none."""
         app_id = subject.connection.oauth_app_id
-        app = None if app_id is None else await models.OAuthApp.get(id=app_id)
-        await self._vault.look_for_key(None if app is None else app.client_secret)
+        if app_id is None:
+            return None
+        app = await models.OAuthApp.get(id=app_id)
+        await self._apps.secrets.look_for_keys(app)
         return app
 
     def client_of(self, subject: Subject, app: models.OAuthApp | None) -> ClientCredentials:

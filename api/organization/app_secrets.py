@@ -56,6 +56,11 @@ class AppSecrets:
             return None
         return self._open(app.client_secret, secret_place(app.id, app.folder_id))
 
+    async def look_for_keys(self, app: models.OAuthApp) -> None:
+        """Before secrets of an app are opened that is not known to open: their keys may be new here."""
+        await self._vault.look_for_key(app.client_secret)
+        await self._vault.look_for_key(app.previous_secret)
+
     def is_current(self, app: models.OAuthApp, secret: Secret) -> bool:
         """Whether this is the secret in use. One that cannot be opened is not."""
         try:
