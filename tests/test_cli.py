@@ -23,7 +23,9 @@ from api.settings import Settings
 from api.vault.keys import MasterKeys, create_key_file, generate_key_text
 from models.database import open_database, pending_migrations, rows
 from models.file_lock import FileLock
+from tests.conftest import MIGRATIONS
 
+NEWEST = max(file.stem for file in MIGRATIONS.glob("0*.py"))
 REFUSED = 78
 COMMANDS = [
     ("serve",),
@@ -273,7 +275,7 @@ def test_a_database_of_other_keys_is_not_touched(migrated: Path, command: tuple[
 @pytest.mark.parametrize("command", [("serve",), ("migrate",)], ids=" ".join)
 def test_a_database_of_other_keys_is_not_migrated(migrated: Path, command: tuple[str, ...]) -> None:
     patchbay(*CREATE_ADA)
-    stored(migrated, lambda: rows("DELETE FROM tortoise_migrations WHERE name = '0004_replicas'"))
+    stored(migrated, lambda: rows("DELETE FROM tortoise_migrations WHERE name = $1", [NEWEST]))
     before = files(migrated)
 
     result = patchbay(*command, KEYS=generate_key_text(), PORT=str(_free_port()))
@@ -288,14 +290,14 @@ def test_a_postgresql_database_of_other_keys_is_not_migrated(folder: Path, postg
 
     async def forget_the_last() -> None:
         async with open_database(postgresql_url):
-            await rows("DELETE FROM tortoise_migrations WHERE name = '0004_replicas'")
+            await rows("DELETE FROM tortoise_migrations WHERE name = $1", [NEWEST])
 
     asyncio.run(forget_the_last())
 
     result = patchbay("migrate", DATABASE_URL=postgresql_url, KEYS=generate_key_text())
 
     assert_refused(result, "The master key “k1” is not the one that this database knows by that id.", "Nothing was written.")
-    assert asyncio.run(pending_migrations(postgresql_url)) == ["0004_replicas"]
+    assert asyncio.run(pending_migrations(postgresql_url)) == [NEWEST]
 
 
 def test_both_layers_of_keys_rotate_by_commands(migrated: Path) -> None:

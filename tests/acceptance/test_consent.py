@@ -153,7 +153,7 @@ async def test_no_secret_is_written_down_in_the_clear(installation: Installation
 
     secrets = [b"web-secret-canary", kim.api.token.encode()]
     logs = [file.read_bytes() for file in installation.folder.glob("patchbay-*")]
-    data = [file.read_bytes() for file in (installation.folder / "data").iterdir()]
+    data = [file.read_bytes() for file in (installation.folder / "data").rglob("*") if file.is_file()]
 
     assert any(b"token refreshed" in text for text in logs)
     assert any(kim.account.encode() in text for text in data)
