@@ -18,6 +18,8 @@ from api.outbound.logins import Login
 from api.secret import Secret
 
 _ACCEPT_JSON = {"Accept": "application/json"}
+# Whoever takes one of these takes any.
+_ANY_HOST = ("host.example", "https://host.example", "https://host.example/token")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,18 @@ class Provider:
         """The host that renews the credential, or else proves it."""
         grant = self.option.grant
         return self._host_of(None if grant is None else grant.token_url)
+
+    @property
+    def takes_any_host(self) -> bool:
+        """Whether a person names where tokens come from, and may name any host and not only one of the vendor's."""
+        grant = self.option.grant
+        if grant is None or grant.token_url is None:
+            return False
+        host = grant.token_url.text.removeprefix("https://").partition("/")[0]
+        # What comes behind a name bounds it.
+        named = Template(host).names if host.endswith("}") else ()
+        fields = [field for field in self.connector.fields_for(self.option) if field.name in named]
+        return any(field.problem(host) is None for field in fields for host in _ANY_HOST)
 
     @property
     def proof_host(self) -> str:

@@ -102,6 +102,8 @@ class Wishes:
         filled, field_mistakes = fill(form, given, connector.fields_for(option))
         provider = Provider(connector, option, filled.site)
         mistakes |= app_mistakes | field_mistakes
+        if app_id is not None and not mistakes:
+            mistakes |= await self._server_mistakes(actor, app_id, provider)
         # Scopes may hold site values, which must be good before they can be compared.
         mistakes |= {} if field_mistakes else scope_mistakes(provider.mandatory_scopes, request.scopes)
         if mistakes:
@@ -218,6 +220,18 @@ class Wishes:
         if kept is None or kept.folder_id is None or not await self._may_use(actor, kept.folder_id):
             return None, {"oauthAppId": "is not an app that you may use with this connector"}
         return kept.id, {}
+
+    async def _server_mistakes(self, actor: Actor, app_id: UUID, provider: Provider) -> dict[str, str]:
+        """The secret of an app that is kept goes to the server that it was given for, whatever else a person may name."""
+        if not provider.takes_any_host:
+            return {}
+        first = await models.Connection.filter(oauth_app_id=app_id).order_by("created_at", "id").first()
+        if first is None:
+            # An administrator says by it which server the app is for.
+            return {} if actor.may_administer else {"oauthAppId": "is used by no connection yet; an administrator has to make the first"}
+        option = _option(provider.connector, first.authentication_type, first.option_key)
+        same = Provider(provider.connector, option, first.site).host == provider.host
+        return {} if same else {"oauthAppId": "is for another server than the one that is named here"}
 
     async def _may_use(self, actor: Actor, folder_id: UUID) -> bool:
         permissions = await self._access.permissions(actor, [folder_id])

@@ -6,6 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from tortoise.context import require_context
 
 import models
 from api.cli import main
-from api.connections.requests import OwnApp, ReconnectRequest
+from api.connections.requests import ConnectRequest, OwnApp, ReconnectRequest
 from api.connections.secrets import Secrets, credential_place
 from api.errors import InvalidInput
 from api.graphql.context import Context
@@ -275,3 +276,32 @@ async def test_a30_another_address_does_not_get_the_secret_that_was_typed_for_th
         assert (await wishes.to_reconnect(connection, ReconnectRequest(connection.id, fields=fields))).secrets["api_key"] == Secret(key)
     after = await models.Connection.get(id=connection.id)
     assert (after.site, after.updated_at) == (connection.site, connection.updated_at)
+
+
+async def test_a30_a_kept_app_goes_to_no_other_server_than_its_own(here: Installation) -> None:
+    own = OwnApp(here.sandbox.client_id, here.sandbox.client_secret)
+    byo = AuthenticationType.OAUTH2_BRING_YOUR_OWN_APP
+    first = await here.connect_by_consent(authentication_type=byo, own_app=own)
+    assert first.oauth_app_id is not None
+    site = {name: f"https://api.example.com/{name}" for name in ("base_url", "authorize_url", "token_url")}
+    await models.Connection.filter(id=first.id).update(connector_key="http", option_key="consent", site=site)
+    await models.OAuthApp.filter(id=first.oauth_app_id).update(connector_key="http")
+
+    def request(**changes: str) -> ConnectRequest:
+        fields = {name: Secret(value) for name, value in (site | changes).items()}
+        return ConnectRequest(here.workspace, "http", byo, option="consent", oauth_app_id=first.oauth_app_id, fields=fields)
+
+    wishes = here.patchbay.connecting._wishes
+    for token_url in ("https://evil.example/token", "https://api.example.com.evil.example/token"):
+        with pytest.raises(InvalidInput) as refusal:
+            await here.patchbay.connecting.connect(here.ada, request(token_url=token_url))
+        assert refusal.value.fields == {"oauthAppId": "is for another server than the one that is named here"}
+    assert await models.Authorization.filter(connector_key="http").count() == 0
+    assert (await wishes.to_connect(here.ada, request())).oauth_app_id == first.oauth_app_id
+
+    # Where no connection tells which server it is for, an administrator may say so, and nobody else.
+    await models.Connection.filter(id=first.id).update(oauth_app_id=None)
+    assert (await wishes.to_connect(here.ada, request())).oauth_app_id == first.oauth_app_id
+    with pytest.raises(InvalidInput) as refusal:
+        await wishes.to_connect(replace(here.ada, administrator=False), request())
+    assert list(refusal.value.fields) == ["oauthAppId"]
