@@ -64,9 +64,14 @@ async def stored() -> list[tuple[SealedColumn, SealedValue]]:
     return [(column, value) for column in SEALED_COLUMNS for value in await column.hold_others(none, after=UUID(int=0), limit=10_000)]
 
 
+def plain(table: str, column: str) -> bytes:
+    """What is sealed there: not the bare name of the place, which an error may say."""
+    return f"what is kept in {table}.{column}".encode()
+
+
 async def assert_all_open(vault: Vault) -> None:
     for column, value in await stored():
-        assert vault.open(value.sealed, place(column, value)) == f"{column.table}.{column.name}".encode()
+        assert vault.open(value.sealed, place(column, value)) == plain(column.table, column.name)
 
 
 async def states() -> dict[int, CryptoKeyState]:
@@ -86,7 +91,7 @@ async def fill(vault: Vault) -> None:
 
 
 def sealed(vault: Vault, table: str, column: str, row: UUID) -> Sealed:
-    return vault.seal(f"{table}.{column}".encode(), Place(table, column, row, FOLDER))
+    return vault.seal(plain(table, column), Place(table, column, row, FOLDER))
 
 
 async def add_app(vault: Vault) -> None:
