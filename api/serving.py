@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from socket import AF_INET, AF_INET6, create_server, socket
+from socket import AF_INET, AF_INET6, IPPROTO_TCP, TCP_NODELAY, create_server, socket
 
 import click
 import uvicorn
@@ -31,6 +31,8 @@ def listening(settings: Settings) -> Iterator[socket]:
             "Stop what listens there, or choose another port with PATCHBAY_PORT.",
         ) from error
     with listener:
+        # What it accepts takes this over: an answer's body does not wait for its headers to be acknowledged, which may take 40 ms.
+        listener.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
         yield listener
 
 

@@ -157,6 +157,7 @@ async def installed(
     What stands `beside` the sandbox is served at the same address, and before it.
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
         callback = f"{origin}/provisioning_/callback/sandbox"
         provider = create_sandbox(folder / "sandbox.db", f"{origin}/sandbox", clock, (callback,))

@@ -248,9 +248,12 @@ class OutboundClient:
             return Answer(response.status, response.headers, bytes(body))
 
     def _open_socket(self, address: tuple[Any, ...]) -> socket.socket:
-        family, kind, protocol, _, sockaddr = address
+        family, kind, _, _, sockaddr = address
         self.guard.check_dial(_current.get(), sockaddr[0])
-        return socket.socket(family, kind, protocol)
+        opened = socket.socket(family, kind, socket.IPPROTO_TCP)
+        # A body that follows its headers must not wait for them to be acknowledged: that may take 40 ms.
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return opened
 
 
 # Whom the running call goes to. The tasks that aiohttp starts in order to connect inherit it.

@@ -26,12 +26,15 @@ _WARM_UP = 5
 
 async def _refresh(here: Installation, patchbay: Patchbay) -> float:
     """Seconds that one refresh took."""
-    await models.Connection.all().update(due_at=utc_now())
-    begun = time.perf_counter()
     with patchbay.database.entered():
-        assert await patchbay.refresher.start_due(limit=1) == 1
-        await patchbay.refresher.settled()
-    return time.perf_counter() - begun
+        while True:
+            await models.Connection.all().update(due_at=utc_now())
+            begun = time.perf_counter()
+            await patchbay.refresher.start_due(limit=1)
+            # Else it was put off to its place in the lane.
+            if patchbay.refresher.under_way:
+                await patchbay.refresher.settled()
+                return time.perf_counter() - begun
 
 
 async def _compare(url: str, rounds: int) -> tuple[list[float], list[float]]:
