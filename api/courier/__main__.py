@@ -1,7 +1,6 @@
 """`python -m api.courier FOLDER`: what `patchbay serve` starts beside itself."""
 
 import asyncio
-import fcntl
 import logging
 import os
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 from api.clock import seconds_since_boot, utc_now
 from api.courier.process import CourierProcess, DiskFailed
 from api.logs import EventFormatter
+from models.file_lock import FileLock
 
 logger = logging.getLogger("api.courier")
 
@@ -46,22 +46,15 @@ def main(folder: Path) -> int:
 @contextmanager
 def _sole(folder: Path) -> Iterator[bool]:
     """Be the only courier of a folder; False where another does not end in time."""
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = FileLock(folder / "lock")
+    until = seconds_since_boot() + _WAIT_FOR_FORMER_SECONDS
+    while not lock.take() and seconds_since_boot() < until:
+        time.sleep(_LOOK_AGAIN_SECONDS)
     try:
-        until = seconds_since_boot() + _WAIT_FOR_FORMER_SECONDS
-        while not (is_sole := _lock(descriptor)) and seconds_since_boot() < until:
-            time.sleep(_LOOK_AGAIN_SECONDS)
-        yield is_sole
+        yield lock.is_held
     finally:
-        os.close(descriptor)
-
-
-def _lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        if lock.is_held:
+            lock.let_go()
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -127,6 +127,7 @@ class Courier:
                 if waiting is not None and not waiting.done():
                     waiting.set_result(reply)
         except (EOFError, OSError, ValueError):
+            # It is gone, which whoever waits for it is told, and the caller sees to.
             pass
         finally:
             self._lose()
@@ -166,8 +167,8 @@ class Courier:
         """Introduce ourselves to the courier that listens; None where none does, or where it takes no one like us. Raises StartRefused."""
         try:
             async with asyncio.timeout(_CONNECTS_WITHIN_SECONDS):
-                with _opened(self._folder) as descriptor:
-                    reader, writer = await asyncio.open_unix_connection(address(self._folder, descriptor))
+                with address(self._folder) as path:
+                    reader, writer = await asyncio.open_unix_connection(path)
                 writer.write(frame(self._hello))
                 reply = await read_frame(reader)
         except (EOFError, OSError, ValueError):
@@ -214,12 +215,3 @@ class Courier:
         if self._child.returncode is None:
             # It stays, and nobody here waits for it any more; without this, `Popen` would complain of that.
             self._child.returncode = 0
-
-
-@contextmanager
-def _opened(folder: Path) -> Iterator[int]:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)

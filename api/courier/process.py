@@ -58,7 +58,7 @@ class CourierProcess:
         self._journal: Journal | None = None
         self._http: OutboundClient | None = None
         self._tasks = asyncio.TaskGroup()
-        self._sessions: set[object] = set()
+        self._sessions: set[_Session] = set()
         self._flights: dict[Key, asyncio.Future[dict[str, Any]]] = {}
         self._shelf = Shelf()
         self._ends = asyncio.Event()
@@ -80,7 +80,6 @@ class CourierProcess:
                 await self._landed()
                 # A task of the group's own, which does not end by itself.
                 for session in self._sessions:
-                    assert isinstance(session, _Session)
                     session.writer.close()
         except ExceptionGroup as group:
             if group.subgroup(DiskFailed) is None:
@@ -98,6 +97,7 @@ class CourierProcess:
                 async with asyncio.timeout(_LOOK_AGAIN_SECONDS):
                     await self._ends.wait()
             except TimeoutError:
+                # Nobody told it to end: it looks again whether anybody needs it.
                 pass
 
     async def _landed(self) -> None:
@@ -127,9 +127,7 @@ class CourierProcess:
             try:
                 await self._open(bytes.fromhex(hello["key"]), Terms.from_json(hello["terms"]))
             except (JournalOfAnother, OSError) as error:
-                session.say(
-                    {"refused": error.message if isinstance(error, JournalOfAnother) else f"The journal cannot be opened: {error}."}
-                )
+                session.say({"refused": str(error) if isinstance(error, JournalOfAnother) else f"The journal cannot be opened: {error}."})
                 self._ends.set()
                 return False
             self._introduced = said
@@ -222,24 +220,20 @@ class CourierProcess:
 @contextmanager
 def _listening(folder: Path) -> Iterator[socket.socket]:
     """The socket, for the owner alone. Whoever calls this is the only courier of the folder, so what is there is left over."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    path = folder / "socket"
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-            path.unlink(missing_ok=True)
-            before = os.umask(0o177)
-            try:
-                listener.bind(address(folder, descriptor))
-            finally:
-                os.umask(before)
-            listener.listen(_BACKLOG)
-            listener.setblocking(False)
-            try:
-                yield listener
-            finally:
-                path.unlink(missing_ok=True)
-    finally:
-        os.close(descriptor)
+    file = folder / "socket"
+    file.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener, address(folder) as path:
+        before = os.umask(0o177)
+        try:
+            listener.bind(path)
+        finally:
+            os.umask(before)
+        listener.listen(_BACKLOG)
+        listener.setblocking(False)
+        try:
+            yield listener
+        finally:
+            file.unlink(missing_ok=True)
 
 
 def _identity(folder: Path) -> str:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -35,7 +36,7 @@ class Shelf:
             self._by_key[kept.errand.key] = others
         return True
 
-    def not_of(self, others: set[object]) -> Iterator[Kept]:
+    def not_of(self, others: AbstractSet[object]) -> Iterator[Kept]:
         """What belongs to none of these owners, the oldest first."""
         return (kept for kept, owner in self._by_sequence.values() if owner not in others)
 

@@ -6,7 +6,9 @@ message of a server names its own, and a courier of another one is replaced.
 
 import asyncio
 import base64
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -187,10 +189,15 @@ async def read_frame(reader: asyncio.StreamReader) -> dict[str, Any]:
     return message
 
 
-def address(folder: Path, descriptor: int) -> str:
-    """Where the socket of a courier's folder is, in a form that is short enough; `descriptor` is the folder, open."""
-    path = str(folder / "socket")
-    return path if len(path.encode()) <= _LONGEST_ADDRESS else f"/proc/self/fd/{descriptor}/socket"
+@contextmanager
+def address(folder: Path) -> Iterator[str]:
+    """Where the socket of a courier's folder is, in a form that is short enough for one; good within the block."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        path = str(folder / "socket")
+        yield path if len(path.encode()) <= _LONGEST_ADDRESS else f"/proc/self/fd/{descriptor}/socket"
+    finally:
+        os.close(descriptor)
 
 
 def _text(data: bytes) -> str:

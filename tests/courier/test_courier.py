@@ -232,6 +232,22 @@ async def test_what_another_server_asked_is_that_servers_as_long_as_it_is_there(
         assert errands(await running.unsettled()) == [ONE]
 
 
+async def test_two_servers_that_come_first_at_once_share_one_courier(tmp_path: Path, provider: Provider) -> None:
+    async def come() -> int:
+        async with courier(tmp_path, provider) as running:
+            await both_there.wait()
+            await running.carry(provider.order())
+            pid = courier_pid(running)
+            await both_there.wait()
+            return pid
+
+    both_there = asyncio.Barrier(2)
+    first, second = await asyncio.gather(come(), come())
+
+    assert first == second
+    assert provider.asked == 1
+
+
 async def test_the_socket_and_the_files_are_for_their_owner_alone(tmp_path: Path, provider: Provider) -> None:
     folder = tmp_path / "courier"
     async with courier(folder, provider) as running:
