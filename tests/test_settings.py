@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from api.errors import InvalidSettings
-from api.settings import VARIABLES, Settings
+from api.settings import Settings
+from api.variables import VARIABLES
 
 README = Path(__file__).parent.parent / "README.md"
 
