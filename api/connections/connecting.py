@@ -8,7 +8,6 @@ that one person asks of another, `ask` is the first station, and only the one wh
 """
 
 import hmac
-import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -35,8 +34,9 @@ from api.connections.consent import (
 from api.connections.exchange import Exchange
 from api.connections.incidents import Incidents
 from api.connections.keeping import Idempotency, Keeper, KeyUsed, Place, Proven
+from api.connections.repeating import Repeats
 from api.connections.requests import ConnectRequest, ReconnectRequest
-from api.connections.wishes import Wish, Wishes, idempotency_key_problem
+from api.connections.wishes import Wish, Wishes
 from api.errors import Conflict, InvalidInput, NameTaken, NotFound, PatchbayError, PolicyViolation, ProviderFailure
 from api.events.log import EventLog
 from api.events.wakeup import Wakeup, wait
@@ -87,6 +87,7 @@ class Connecting:
     ) -> None:
         self._access = access
         self._vault = vault
+        self._repeats = Repeats(access, vault)
         self._wishes = wishes
         self._exchange = exchange
         self._keeper = keeper
@@ -110,8 +111,8 @@ class Connecting:
             return await self._connect(actor, request, act)
 
     async def _connect(self, actor: Actor, request: ConnectRequest, act: Act) -> models.Connection | models.Authorization:
-        idempotency = self._idempotency(actor, request)
-        if idempotency is not None and (earlier := await self._earlier(actor, idempotency)):
+        idempotency = self._repeats.key_of(actor, request)
+        if idempotency is not None and (earlier := await self._repeats.earlier(actor, idempotency)):
             return earlier
         wish = await self._wishes.to_connect(actor, request)
         place = Place(request.folder_id, actor.user_id, wish.name)
@@ -129,7 +130,7 @@ class Connecting:
             return await self._connect(actor, request, act)
         except NameTaken:
             # By the same request, it may be, a moment ago.
-            if idempotency is not None and (earlier := await self._earlier(actor, idempotency)):
+            if idempotency is not None and (earlier := await self._repeats.earlier(actor, idempotency)):
                 return earlier
             raise
 
@@ -483,51 +484,8 @@ class Connecting:
     def _pending(self, authorization: models.Authorization) -> QuerySet[models.Authorization]:
         return models.Authorization.filter(id=authorization.id, status=AuthorizationStatus.PENDING, expires_at__gt=self._clock())
 
-    def _idempotency(self, actor: Actor, request: ConnectRequest) -> Idempotency | None:
-        # A key that is none is reported with the other mistakes of the request; no database is asked for it.
-        if request.idempotency_key is None or idempotency_key_problem(request.idempotency_key):
-            return None
-        return Idempotency(request.idempotency_key, self._vault.fingerprint(Secret(_canonical(actor, request))))
-
-    async def _earlier(self, actor: Actor, idempotency: Idempotency) -> models.Connection | models.Authorization | None:
-        """The answer that the same key had before. Raises Conflict where the request was another one, or its result is gone."""
-        key = await models.IdempotencyKey.get_or_none(user_id=actor.user_id, key=idempotency.key)
-        if key is None:
-            return None
-        if not hmac.compare_digest(key.request, idempotency.request):
-            raise Conflict("This idempotency key was used for another request.", "Use a new key for a new request.")
-        if key.authorization_id is not None:
-            authorization = await models.Authorization.get_or_none(id=key.authorization_id)
-            if authorization is None:
-                raise Conflict("The consent that this key began was deleted since.", "Use a new key to connect again.")
-            return authorization
-        connection = await models.Connection.get_or_none(id=key.connection_id)
-        if connection is None:
-            raise Conflict("The connection that this key made was deleted since.", "Use a new key to connect again.")
-        return await self._access.connection(actor, connection.id)
-
 
 def _require_same_account(connection: models.Connection, proven: Proven) -> None:
     """Raises ProviderFailure where another account is signed in than before."""
     if None not in (connection.account, proven.account) and connection.account != proven.account:
         raise ProviderFailure(reasons.account_mismatch(proven.provider.name), retryable=False)
-
-
-def _canonical(actor: Actor, request: ConnectRequest) -> str:
-    """The request as one text, the same for the same wish."""
-    app = request.own_app
-    return json.dumps(
-        [
-            str(actor.user_id),
-            str(request.folder_id),
-            request.connector_key,
-            request.authentication_type,
-            request.option,
-            request.name,
-            sorted((name, value.reveal()) for name, value in request.fields.items()),
-            None if app is None else [app.client_id, app.client_secret.reveal() if app.client_secret else None],
-            None if request.oauth_app_id is None else str(request.oauth_app_id),
-            request.scopes,
-            request.return_url,
-        ]
-    )
