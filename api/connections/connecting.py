@@ -112,7 +112,7 @@ class Connecting:
 
     async def _connect(self, actor: Actor, request: ConnectRequest, act: Act) -> models.Connection | models.Authorization:
         idempotency = self._repeats.key_of(actor, request)
-        if idempotency is not None and (earlier := await self._repeats.earlier(actor, idempotency)):
+        if idempotency is not None and (earlier := await self._repeats.find_earlier(actor, idempotency)):
             return earlier
         wish = await self._wishes.to_connect(actor, request)
         place = Place(request.folder_id, actor.user_id, wish.name)
@@ -130,7 +130,7 @@ class Connecting:
             return await self._connect(actor, request, act)
         except NameTaken:
             # By the same request, it may be, a moment ago.
-            if idempotency is not None and (earlier := await self._repeats.earlier(actor, idempotency)):
+            if idempotency is not None and (earlier := await self._repeats.find_earlier(actor, idempotency)):
                 return earlier
             raise
 

@@ -25,7 +25,7 @@ class Repeats:
             return None
         return Idempotency(request.idempotency_key, self._vault.fingerprint(Secret(_canonical(actor, request))))
 
-    async def earlier(self, actor: Actor, idempotency: Idempotency) -> models.Connection | models.Authorization | None:
+    async def find_earlier(self, actor: Actor, idempotency: Idempotency) -> models.Connection | models.Authorization | None:
         """The answer that the same key had before. Raises Conflict where the request was another one, or its result is gone."""
         key = await models.IdempotencyKey.get_or_none(user_id=actor.user_id, key=idempotency.key)
         if key is None:
