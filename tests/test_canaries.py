@@ -192,7 +192,7 @@ def test_it_keeps_it():
 def test_a_test_that_shows_a_secret_fails_unless_it_says_why(tmp_path: Path) -> None:
     file = tmp_path / "test_example.py"
     file.write_text(TEST)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.canaries", "--noconftest", "--rootdir", str(tmp_path), str(file)]
+    command = [sys.executable, "-m", "pytest", "-qrN", "-p", "tests.canaries", "--noconftest", "--rootdir", str(tmp_path), str(file)]
 
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent, check=False)
 
