@@ -6,7 +6,8 @@ changes nothing. A connection that was switched off or deleted meanwhile stays s
 
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -19,11 +20,11 @@ from api.connections.journal import Journal
 from api.connections.proof import Proof
 from api.connections.schedule import next_due, rank, retry_at
 from api.connections.secrets import credential_place
-from api.connections.subjects import Subject
+from api.connections.subjects import ConnectorGone, Subject
 from api.errors import ProviderFailure
 from api.events.log import EventLog
 from api.oauth.tokens import TokenSet
-from api.vault.vault import Vault
+from api.vault.vault import Unreadable, Vault
 from models import ConnectionEventType, ConnectionStatus, Fixer, StatusReason, StatusReasonCode
 from models.leases import Lease
 
@@ -200,6 +201,19 @@ class Outcomes:
             await connection.save(update_fields=_STATE)
             if changed:
                 await record.append(connection, ConnectionEventType.STATUS_CHANGED, previous_status=previous)
+
+    @asynccontextmanager
+    async def telling_what_blocks(self, lease: Lease, *, actor_id: UUID | None = None, enabling: bool = False) -> AsyncIterator[None]:
+        """What stops an attempt on our own side becomes the status, and a ProviderFailure."""
+        try:
+            yield
+            return
+        except Unreadable:
+            reason = reasons.secret_unreadable()
+        except ConnectorGone as gone:
+            reason = reasons.connector_gone(gone.connector_key)
+        await self.blocked(lease, reason, actor_id=actor_id, enabling=enabling)
+        raise ProviderFailure(reason, retryable=False)
 
     async def broke_inside(self, connection_id: UUID) -> None:
         """An attempt broke, for no reason that is known. After three in a row the connection is set aside, and tried each hour."""

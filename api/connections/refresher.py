@@ -6,11 +6,10 @@ who waits for it can cut it off between the provider's answer and the save.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, suppress
 from datetime import timedelta
 from functools import partial
-from typing import Any, TypeVar
 from uuid import UUID
 
 import models
@@ -19,11 +18,13 @@ from api.connections import reasons
 from api.connections.admission import Admission
 from api.connections.attempt import Intent, NotYet
 from api.connections.journal import Journal, consumed
+from api.connections.on_request import ATTEMPT_SECONDS, OnRequest
 from api.connections.outcomes import Outcomes
-from api.connections.pacing import Pacing, Visit
-from api.connections.proof import Proof, Prover, Rejected
+from api.connections.pacing import Pacing
+from api.connections.proof import Proof, Prover
 from api.connections.renewals import Renewals
-from api.connections.subjects import ConnectorGone, Subject, Subjects
+from api.connections.subjects import Subject, Subjects
+from api.connections.tasks import Tasks
 from api.courier.client import CourierAway, NotCarried
 from api.courier.wire import Errand
 from api.errors import Conflict, NotFound, ProviderFailure
@@ -33,18 +34,13 @@ from models.leases import Lease, Term, claim, end_lease, postpone, release, take
 
 logger = logging.getLogger(__name__)
 
-# Longer than any attempt may take: 20 seconds at the token endpoint, 15 for the proof, and the waiting for a turn.
+# Longer than any attempt may take.
 LEASE = timedelta(seconds=60)
-_ATTEMPT_SECONDS = 50.0
 _WAIT_FOR_LEASE_SECONDS = 25.0
 _LOOK_AGAIN_SECONDS = 0.1
 # The lease, less what a request may take and a margin.
 _SEND_WITHIN_SECONDS = 35.0
 _WITHOUT_COURIER = timedelta(seconds=5)
-# A token with less than this left is renewed before it is proven.
-_NEARLY_OVER = timedelta(seconds=10)
-
-Result = TypeVar("Result")
 
 
 class Refresher:
@@ -65,24 +61,20 @@ class Refresher:
         self._subjects = subjects
         self._renewals = renewals
         self._vault = vault
-        self._prover = prover
         self._journal = journal
         self._outcomes = outcomes
         self._pacing = pacing
         self._admission = admission
         self._clock = clock
         self._holder = holder
-        self._tasks: asyncio.TaskGroup | None = None
-        # By connection: of one there is one at a time, since each has its lease.
-        self._attempts: dict[UUID, asyncio.Task[Any]] = {}
+        self._on_request = OnRequest(
+            subjects=subjects, renewals=renewals, vault=vault, prover=prover, outcomes=outcomes, pacing=pacing, clock=clock
+        )
+        self._tasks = Tasks()
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    def running(self) -> AbstractAsyncContextManager[None]:
         """Own the attempts; at the end wait for those under way, for a token that was asked for must be saved."""
-        async with asyncio.TaskGroup() as tasks:
-            self._tasks = tasks
-            yield
-        self._tasks = None
+        return self._tasks.running()
 
     async def start_due(self, *, limit: int) -> int:
         """Begin to look after what is due and can be sent; how many were due, of at most so many."""
@@ -91,7 +83,7 @@ class Refresher:
             return 0
         claimed = await self._admission.claim(self._term(), limit=limit)
         for lease in claimed.leases:
-            self._start(lease.connection_id, self._look_after(lease))
+            self._tasks.start(lease.connection_id, self._look_after(lease))
         return claimed.count
 
     @property
@@ -101,12 +93,11 @@ class Refresher:
 
     @property
     def under_way(self) -> int:
-        return len(self._attempts)
+        return len(self._tasks.connection_ids)
 
     async def settled(self, *, at_most: int = 0) -> None:
         """Wait until no more than so many attempts are under way."""
-        while len(self._attempts) > at_most:
-            await asyncio.wait(set(self._attempts.values()), return_when=asyncio.FIRST_COMPLETED)
+        await self._tasks.settled(at_most=at_most)
 
     async def verify(self, connection_id: UUID, *, actor_id: UUID, enabling: bool = False) -> Proof:
         """Ask the provider now, renewing first what has ended. The status says what came of it, also where this raises.
@@ -114,9 +105,7 @@ class Refresher:
         Raises ProviderFailure, NotFound, and Conflict where another attempt does not end in time.
         """
         lease = await self._wait_for_lease(connection_id)
-        proof: asyncio.Future[Proof] = asyncio.get_running_loop().create_future()
-        self._start(connection_id, _deliver(self._verify(lease, actor_id, enabling=enabling), proof))
-        return await asyncio.shield(proof)
+        return await self._tasks.deliver(connection_id, self._on_request.verify(lease, actor_id, enabling=enabling))
 
     async def ending(self, connection_id: UUID) -> Callable[[], Awaitable[bool]] | None:
         """What ends this connection's grant at the provider, to be called once the connection is deleted; None where nothing can.
@@ -140,9 +129,9 @@ class Refresher:
         """Begin to go on with what is in nobody's hands: save the answers that the courier keeps, let the rest be tried once more."""
         kept = await self._journal.kept()
         for connection_id, errand in kept.items():
-            if connection_id not in self._attempts and (lease := await self._lease_left_by(errand)):
-                self._start(connection_id, self._save_kept(lease, errand))
-        for row in await self._journal.interrupted(kept.keys() | self._attempts.keys()):
+            if connection_id not in self._tasks.connection_ids and (lease := await self._lease_left_by(errand)):
+                self._tasks.start(connection_id, self._save_kept(lease, errand))
+        for row in await self._journal.interrupted(kept.keys() | self._tasks.connection_ids):
             await self._journal.give_up(Intent(row, repeats=False))
             await end_lease(row.connection_id, row.lease_number, due_at=self._clock())
             logger.warning("refresh interrupted", extra={"connection": str(row.connection_id)})
@@ -155,18 +144,6 @@ class Refresher:
     def _term(self) -> Term:
         now = self._clock()
         return Term(self._holder, now, now + LEASE, seconds_since_boot() + _SEND_WITHIN_SECONDS)
-
-    def _start(self, connection_id: UUID, attempt: Coroutine[Any, Any, None]) -> None:
-        if self._tasks is None:
-            attempt.close()
-            raise RuntimeError("the refresher is not running")
-        task = self._tasks.create_task(attempt)
-        self._attempts[connection_id] = task
-        task.add_done_callback(lambda _: self._ended(connection_id, task))
-
-    def _ended(self, connection_id: UUID, task: asyncio.Task[Any]) -> None:
-        if self._attempts.get(connection_id) is task:
-            del self._attempts[connection_id]
 
     async def _wait_for_lease(self, connection_id: UUID) -> Lease:
         """The lease, once whoever holds it is done. Raises Conflict, and NotFound where the connection was deleted meanwhile."""
@@ -185,7 +162,7 @@ class Refresher:
     async def _look_after(self, lease: Lease) -> None:
         """One connection that is due. Raises nothing: one that cannot be looked after must not stop the others."""
         try:
-            async with asyncio.timeout(_ATTEMPT_SECONDS):
+            async with asyncio.timeout(ATTEMPT_SECONDS):
                 # The vault counts it. The connection is due again a minute after it was claimed; others may have the key.
                 with suppress(KeyUnavailable), self._vault.sealing():
                     await self._look_after_leased(lease)
@@ -224,7 +201,7 @@ class Refresher:
     async def _save_kept(self, lease: Lease, errand: Errand) -> None:
         """Save what the courier has heard and nobody saved. Raises nothing."""
         try:
-            async with asyncio.timeout(_ATTEMPT_SECONDS):
+            async with asyncio.timeout(ATTEMPT_SECONDS):
                 subject = await self._subjects.find(lease.connection_id)
                 if subject is not None and errand.consumed == consumed(subject.credential.fingerprint, subject.credential.generation):
                     await self._renewals.hear_kept(subject, lease)
@@ -240,7 +217,7 @@ class Refresher:
         if await self._renewals.recover_left_behind(lease.connection_id):
             return
         try:
-            async with self._telling_what_blocks(lease):
+            async with self._outcomes.telling_what_blocks(lease):
                 subject = await self._subjects.find(lease.connection_id)
                 # It may have been switched off since it was claimed.
                 if subject is not None and subject.connection.status is not ConnectionStatus.DISABLED:
@@ -256,89 +233,11 @@ class Refresher:
                 if subject.provider.grant.token_url is None:
                     # Nobody was asked for that token, so it says nothing of whether the key is still good.
                     subject = await self._subjects.find(lease.connection_id) or subject
-                    await self._outcomes.proven(subject, await self._prove(subject))
-            elif self._is_over(subject):
+                    await self._outcomes.proven(subject, await self._on_request.prove(subject))
+            elif subject.is_nearly_over(self._clock()):
                 raise ProviderFailure(reasons.no_refresh_token(subject.provider.name), retryable=False)
             else:
-                proof = await self._prove(subject)
+                proof = await self._on_request.prove(subject)
                 await self._outcomes.proven(subject, proof)
         except ProviderFailure as failure:
             await self._outcomes.note(subject, failure)
-
-    async def _verify(self, lease: Lease, actor_id: UUID, *, enabling: bool) -> Proof:
-        blocked = self._telling_what_blocks(lease, actor_id=actor_id, enabling=enabling)
-        try:
-            async with asyncio.timeout(_ATTEMPT_SECONDS), blocked:
-                with self._vault.sealing():
-                    await self._renewals.recover_left_behind(lease.connection_id)
-                    subject = await self._subjects.get(lease.connection_id)
-                    return await self._verify_subject(subject, lease, actor_id, enabling=enabling)
-        except TimeoutError:
-            raise Conflict("The provider takes too long to answer.", "Try again in a few minutes.") from None
-        except (NotYet, CourierAway, NotCarried) as error:
-            raise Conflict("This connection cannot be refreshed right now.", error.remedy) from error
-        finally:
-            await release(lease)
-
-    async def _verify_subject(self, subject: Subject, lease: Lease, actor_id: UUID, *, enabling: bool) -> Proof:
-        try:
-            proof = await self._prove_as_it_is(subject)
-            if proof is None:
-                await self._renewals.renew(subject, lease, actor_id=actor_id, enabling=enabling)
-                # From here on it is the new credential of which something is said.
-                subject = await self._subjects.get(subject.connection.id)
-                proof = await self._prove(subject)
-        except ProviderFailure as failure:
-            await self._outcomes.note(subject, failure, actor_id=actor_id, enabling=enabling)
-            raise
-        await self._outcomes.proven(subject, proof, actor_id=actor_id, enabling=enabling)
-        return proof
-
-    async def _prove_as_it_is(self, subject: Subject) -> Proof | None:
-        """A proof of the credential; None where it has ended, or the provider says so, and can be renewed. Raises ProviderFailure."""
-        renewable = subject.connection.renewable
-        if self._is_over(subject):
-            if renewable:
-                return None
-            raise ProviderFailure(reasons.no_refresh_token(subject.provider.name), retryable=False)
-        try:
-            return await self._prove(subject)
-        except Rejected:
-            if not renewable:
-                raise
-            logger.info("credential rejected before its end", extra={"connection": str(subject.connection.id)})
-            await self._outcomes.ended(subject)
-            return None
-
-    @asynccontextmanager
-    async def _telling_what_blocks(self, lease: Lease, *, actor_id: UUID | None = None, enabling: bool = False) -> AsyncIterator[None]:
-        """What stops an attempt on our own side becomes the status, and a ProviderFailure."""
-        try:
-            yield
-            return
-        except Unreadable:
-            reason = reasons.secret_unreadable()
-        except ConnectorGone as gone:
-            reason = reasons.connector_gone(gone.connector_key)
-        await self._outcomes.blocked(lease, reason, actor_id=actor_id, enabling=enabling)
-        raise ProviderFailure(reason, retryable=False)
-
-    async def _prove(self, subject: Subject) -> Proof:
-        connection = subject.connection
-        async with self._pacing.turn(Visit.proof(connection.id, connection.oauth_app_id, subject.provider)):
-            return await self._prover.prove(subject.provider, subject.secrets)
-
-    def _is_over(self, subject: Subject) -> bool:
-        expires_at = subject.connection.expires_at
-        return expires_at is not None and expires_at <= self._clock() + _NEARLY_OVER
-
-
-async def _deliver(attempt: Coroutine[Any, Any, Result], answer: asyncio.Future[Result]) -> None:
-    """Hand the result or the failure of an attempt to whoever still waits for it."""
-    try:
-        answer.set_result(await attempt)
-    # Whatever it is, it is raised where it is waited for, and must not end the other attempts.
-    except Exception as error:
-        answer.set_exception(error)
-        # Whoever asked may be gone: then this was looked at.
-        answer.exception()

@@ -1,6 +1,7 @@
 """A connection together with all that an attempt at it needs, read at one moment."""
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import models
@@ -11,6 +12,8 @@ from api.errors import NotFound
 from api.oauth.tokens import ClientCredentials
 from api.organization.apps import OAuthApps
 from api.vault.vault import Vault
+
+_NEARLY_OVER = timedelta(seconds=10)
 
 
 class ConnectorGone(NotFound):
@@ -29,6 +32,11 @@ class Subject:
     credential: models.Credential
     secrets: Secrets
     provider: Provider
+
+    def is_nearly_over(self, now: datetime) -> bool:
+        """Whether its token has ended, or is too close to that to be worth a proof."""
+        expires_at = self.connection.expires_at
+        return expires_at is not None and expires_at <= now + _NEARLY_OVER
 
 
 class Subjects:

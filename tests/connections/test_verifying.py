@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+import api.connections.on_request
 import api.connections.refresher
 import models
 from api.connections.requests import ReconnectRequest
@@ -282,7 +283,7 @@ async def test_a_provider_that_takes_too_long_is_a_conflict(
     connection = await here.connect_with_token()
 
     with account_endpoint.holding(), monkeypatch.context() as patch, pytest.raises(Conflict):
-        patch.setattr(api.connections.refresher, "_ATTEMPT_SECONDS", 0.1)
+        patch.setattr(api.connections.on_request, "ATTEMPT_SECONDS", 0.1)
         await here.patchbay.connections.verify(here.ada, connection.id)
 
     row = await found(connection)

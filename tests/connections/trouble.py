@@ -95,7 +95,7 @@ async def tick(patchbay: Patchbay) -> None:
 
 async def kill(here: Installation) -> None:
     """End every attempt where it is, without another word: what is left of it is in the database."""
-    for attempt in list(here.patchbay.refresher._attempts.values()):
+    for attempt in list(here.patchbay.refresher._tasks._attempts.values()):
         attempt.cancel()
     await here.patchbay.refresher.settled()
 
