@@ -2,13 +2,14 @@
 
 import base64
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote, urlencode, urlsplit
 
 from api.catalog.connector import Connector, Option
 from api.catalog.grant import Assertion, Discovery, Grant, Pkce, Revocation
 from api.catalog.template import Template
 from api.catalog.using import AwsSignature, PlacementLocation, Signature, Verification
+from api.connections.presentation import Presentation
 from api.connections.secrets import Secrets
 from api.oauth import tokens
 from api.oauth.signing import AwsCredentials, OAuth1Credentials, sign_for_aws, sign_with_oauth1
@@ -160,14 +161,14 @@ class Provider:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
             body = urlencode({name: template.render_document(values) for name, template in verification.form.items()}).encode()
         request = OutboundRequest(verification.method, render.text(verification.url), headers, body)
-        return self._with_credential(request, values, verification.signature or self.option.signature)
+        return self._asking(request, values, verification.signature or self.option.signature)
 
     def discovery(self, discovery: Discovery, secrets: Secrets) -> OutboundRequest:
         """The request that finds the account which a grant is for."""
         values = self._values(secrets)
         headers = _Renderer(values).all(discovery.headers)
         request = OutboundRequest(discovery.method, discovery.url.render(values), _ACCEPT_JSON | headers)
-        return request if headers else self._with_credential(request, values, self.option.signature)
+        return request if headers else self._asking(request, values, self.option.signature)
 
     def login(self, secrets: Secrets) -> Login:
         """The login that proves the credential, where that is no request."""
@@ -210,21 +211,43 @@ class Provider:
             headers=render.all(revocation.headers),
         )
 
-    def _with_credential(self, request: OutboundRequest, values: Mapping[str, str], signature: Signature | None) -> OutboundRequest:
-        """The request as a call with the credential is made: the connector's headers, and the credential in its place."""
+    def base_url(self, secrets: Secrets) -> str | None:
+        """Where its API is. It may be secret: some take their key as a part of the path."""
+        return _Renderer(self._values(secrets)).known(self.connector.base_url_for(self.option))
+
+    @property
+    def presented_names(self) -> frozenset[str]:
+        """The names of what goes along with a call."""
+        placed = [Template(placement.name).names | placement.value.names for placement in self.option.placements]
+        basic = [] if self.option.basic is None else [self.option.basic.username.names, self.option.basic.password.names]
+        headers = [template.names for template in (*self.connector.headers.values(), *self.option.headers.values())]
+        return frozenset().union(*placed, *basic, *headers)
+
+    def presentation(self, secrets: Secrets) -> Presentation:
+        """The credential as it goes along with a call. Of one that signs calls, only what stands beside the signature."""
+        return self._presentation(self._values(secrets))
+
+    def authenticated(self, request: OutboundRequest, secrets: Secrets) -> OutboundRequest:
+        """The request with the credential put in, signed where the provider wants that. Raises UnusableKey, EgressRefused."""
+        values = self._values(secrets)
+        return _signed(self._presentation(values).put_into(request), self.option.signature, values)
+
+    def _asking(self, request: OutboundRequest, values: Mapping[str, str], signature: Signature | None) -> OutboundRequest:
+        """A request of our own with the credential put in: what it wants is JSON, where the connector says nothing else."""
+        request = self._presentation(values).put_into(request)
+        return _signed(replace(request, headers={**_ACCEPT_JSON, **request.headers}), signature, values)
+
+    def _presentation(self, values: Mapping[str, str]) -> Presentation:
         render = _Renderer(values)
-        headers = {**_ACCEPT_JSON, **render.all(self.connector.headers), **render.all(self.option.headers), **request.headers}
-        url = request.url
-        for placement in self.option.placements:
-            name, value = placement.render(values)
-            if placement.location is PlacementLocation.HEADER:
-                headers |= {name: value} if value else {}
-            elif value:
-                url += ("&" if "?" in url else "?") + f"{quote(name, safe='')}={quote(value, safe='')}"
+        placed = [(placement.location, *placement.render(values)) for placement in self.option.placements]
+        credential = {name: value for location, name, value in placed if value and location is PlacementLocation.HEADER}
         if self.option.basic is not None:
-            headers["Authorization"] = _basic(render.text(self.option.basic.username), render.text(self.option.basic.password))
-        request = OutboundRequest(request.method, url, headers, request.body)
-        return request if signature is None else _signed(request, signature, values)
+            credential["Authorization"] = _basic(render.text(self.option.basic.username), render.text(self.option.basic.password))
+        return Presentation(
+            headers={**render.all(self.connector.headers), **render.all(self.option.headers)},
+            credential_headers=credential,
+            query={name: value for location, name, value in placed if value and location is PlacementLocation.QUERY},
+        )
 
     def _values(self, secrets: Secrets | None = None) -> dict[str, str]:
         """All that a template may name: defaults, then what is known of this connection."""
@@ -242,7 +265,9 @@ def _basic(username: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
 
 
-def _signed(request: OutboundRequest, signature: Signature, values: Mapping[str, str]) -> OutboundRequest:
+def _signed(request: OutboundRequest, signature: Signature | None, values: Mapping[str, str]) -> OutboundRequest:
+    if signature is None:
+        return request
     render = _Renderer(values)
     if isinstance(signature, AwsSignature):
         token = values.get("session_token")
