@@ -5,11 +5,6 @@ never a variable, a document, a local value or the message of an exception, beca
 """
 
 import logging
-import secrets
-from collections.abc import Iterator
-from pathlib import PurePath
-from traceback import walk_tb
-from types import TracebackType
 from typing import Any
 
 from graphql import FieldNode, GraphQLError, GraphQLSchema, GraphQLSyntaxError, OperationDefinitionNode, VariableDefinitionNode
@@ -17,6 +12,7 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types import ExecutionContext
 
 from api.errors import InvalidInput, NotFound, PatchbayError, PermissionDenied, StreamLagged, Unauthenticated
+from api.faults import log_fault
 from api.graphql.coercion import variable_mistakes
 from api.graphql.limits import MAX_TOKENS
 from api.graphql.refusals import Code, Refusal, TookTooLong
@@ -25,7 +21,6 @@ logger = logging.getLogger(__name__)
 
 MOST_ERRORS = 3
 _LONGEST_MESSAGE = 300
-_MOST_FRAMES = 30
 
 _CODES: dict[type[PatchbayError], Code] = {
     Unauthenticated: Code.UNAUTHENTICATED,
@@ -121,28 +116,7 @@ def _syntax_refusal(error: GraphQLSyntaxError) -> Refusal:
 
 def fault(cause: BaseException, *, at: GraphQLError | None = None) -> Refusal:
     """A fault of ours: logged under an id, which is all that the client is told."""
-    request = secrets.token_hex(8)
     node = at.nodes[0] if at is not None and at.nodes else None
-    logger.error(
-        "operation failed",
-        extra={
-            "code": Code.INTERNAL,
-            "request": request,
-            "field": node.name.value if isinstance(node, FieldNode) else None,
-            "errors": list(_told(cause)),
-        },
-    )
+    field = node.name.value if isinstance(node, FieldNode) else None
+    request = log_fault(logger, "operation failed", cause, code=Code.INTERNAL, field=field)
     return Refusal(Code.INTERNAL, f"Something went wrong here; mention request {request}.", at=at, requestId=request)
-
-
-def _told(error: BaseException | None) -> Iterator[dict[str, Any]]:
-    """The kind of an error and of those that led to it, with where they were raised. Their messages may hold what was sent."""
-    while error is not None:
-        yield {"type": f"{type(error).__module__}.{type(error).__qualname__}", "at": _frames(error.__traceback__)}
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-
-
-def _frames(traceback: TracebackType | None) -> list[str]:
-    return [
-        f"{'/'.join(PurePath(frame.f_code.co_filename).parts[-3:])}:{line} {frame.f_code.co_name}" for frame, line in walk_tb(traceback)
-    ][-_MOST_FRAMES:]
