@@ -1,0 +1,114 @@
+"""Errors of the doors that answer with JSON, as problem details (RFC 9457).
+
+The `type` names the kind of problem for programs; `detail` says in words what happened, and `remedy` what to do about it. Neither ever
+holds a secret. A fault of ours is logged under an id, which is all that the caller is told.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from functools import wraps
+from http import HTTPStatus
+from math import ceil
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api import errors
+from api.errors import InvalidInput, PatchbayError, PermissionDenied, ProviderFailure
+from api.faults import log_fault
+
+logger = logging.getLogger(__name__)
+
+Door = Callable[[Request], Awaitable[Response]]
+
+_TYPE = "urn:patchbay:problem:"
+# The first that fits, by exception: the status, and the name of the type, of which the title is made.
+_TABLE: tuple[tuple[type[PatchbayError], HTTPStatus, str], ...] = (
+    (errors.Unauthenticated, HTTPStatus.UNAUTHORIZED, "unauthenticated"),
+    (errors.NotFound, HTTPStatus.NOT_FOUND, "not-found"),
+    (errors.PermissionDenied, HTTPStatus.FORBIDDEN, "permission-denied"),
+    (errors.InvalidInput, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-input"),
+    (errors.PolicyViolation, HTTPStatus.FORBIDDEN, "policy-violation"),
+    (errors.AuthenticationTypeUnavailable, HTTPStatus.CONFLICT, "authentication-type-unavailable"),
+    (errors.NameTaken, HTTPStatus.CONFLICT, "name-taken"),
+    (errors.Conflict, HTTPStatus.CONFLICT, "conflict"),
+    (errors.ProviderFailure, HTTPStatus.BAD_GATEWAY, "provider-failure"),
+)
+
+
+class Refused(Exception):
+    """A request that is not looked into, with the HTTP status that says why."""
+
+    def __init__(self, status: HTTPStatus, name: str, detail: str, *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.name = name
+        self.headers = headers or {}
+
+
+def answering(door: Door) -> Door:
+    """Answer every failure of a door with its problem."""
+
+    @wraps(door)
+    async def answered(request: Request) -> Response:
+        try:
+            return await door(request)
+        except Refused as refused:
+            return problem(refused.status, refused.name, str(refused), headers=refused.headers)
+        except PatchbayError as error:
+            return problem_of(error)
+        # The last place where a fault is logged without what was sent, and answered in the form that clients expect.
+        except Exception as error:
+            return _fault(error)
+
+    return answered
+
+
+def problem_of(error: PatchbayError) -> Response:
+    """The problem that an expected failure is. One that is not expected at a door is a fault of ours."""
+    found = next(((status, name) for kind, status, name in _TABLE if isinstance(error, kind)), None)
+    if found is None:
+        return _fault(error)
+    status, name = found
+    return problem(status, name, error.message, remedy=error.remedy, headers=_headers(error), **_details(error))
+
+
+def problem(
+    status: HTTPStatus, name: str, detail: str, *, remedy: str | None = None, headers: Mapping[str, str] | None = None, **more: Any
+) -> Response:
+    title = name.replace("-", " ").capitalize()
+    told = {"type": _TYPE + name, "title": title, "status": status, "detail": detail} | ({"remedy": remedy} if remedy else {}) | more
+    always = {"content-type": "application/problem+json", "cache-control": "no-store"}
+    return Response(orjson.dumps(told), status, {**always, **(headers or {})})
+
+
+def _details(error: PatchbayError) -> dict[str, Any]:
+    match error:
+        case InvalidInput():
+            return {"fields": [{"field": field, "message": message} for field, message in error.fields.items()]}
+        case PermissionDenied() if error.permission is not None:
+            return {"permission": error.permission.name}
+        case ProviderFailure():
+            reason = error.reason
+            told = {"code": reason.code, "fixableBy": reason.fixable_by, "providerError": reason.provider_error}
+            return {"reason": told, "retryable": error.retryable}
+        case _:
+            return {}
+
+
+def _headers(error: PatchbayError) -> dict[str, str]:
+    match error:
+        case errors.Unauthenticated():
+            return {"www-authenticate": "Bearer"}
+        case ProviderFailure() if error.retry_after is not None:
+            return {"retry-after": str(max(1, ceil(error.retry_after.total_seconds())))}
+        case _:
+            return {}
+
+
+def _fault(error: Exception) -> Response:
+    id = log_fault(logger, "request failed", error)
+    detail = f"Something went wrong here; mention request {id}."
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "fault", detail, requestId=id)
