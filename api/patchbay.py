@@ -23,6 +23,7 @@ from api.connections.connecting import Connecting
 from api.connections.consent import Addresses
 from api.connections.exchange import Exchange
 from api.connections.incidents import Incidents
+from api.connections.issuing import Issuing
 from api.connections.journal import Journal
 from api.connections.keeping import Keeper
 from api.connections.moving import Moving
@@ -95,6 +96,7 @@ class Patchbay:
     audit_log: AuditLog
     connecting: Connecting
     connections: Connections
+    issuing: Issuing
     moving: Moving
     reading: Reading
     offers: Offers
@@ -213,6 +215,7 @@ def _assemble(
         clock=clock,
         holder=holder,
     )
+    reading = Reading(access)
     return Patchbay(
         settings=settings,
         clock=clock,
@@ -258,8 +261,18 @@ def _assemble(
             audit=audit,
             clock=clock,
         ),
+        issuing=Issuing(
+            access=access,
+            catalog=catalog,
+            subjects=subjects,
+            refresher=refresher,
+            reading=reading,
+            rulings=rulings,
+            audit=audit,
+            clock=clock,
+        ),
         moving=Moving(access=access, vault=vault, log=log, apps=apps, suspensions=suspensions, audit=audit, clock=clock),
-        reading=Reading(access),
+        reading=reading,
         offers=Offers(catalog=catalog, installed=installed, rulings=rulings, addresses=addresses),
         installed=installed,
         policies=Policies(access=access, catalog=catalog, apps=apps, suspensions=suspensions, log=log, audit=audit, clock=clock),

@@ -1,9 +1,10 @@
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 from tortoise import fields
+from tortoise.expressions import Q
 from tortoise.queryset import QuerySet
 
 from models.base import Row, fold
@@ -12,6 +13,8 @@ from models.folder import Folder
 from models.oauth_app import OAuthApp
 from models.status import ConnectionStatus, StatusReason
 from models.user import User
+
+_USED_ONCE_WITHIN = timedelta(minutes=1)
 
 
 class AuthenticationType(StrEnum):
@@ -98,6 +101,18 @@ class Connection(Row):
             return cls.filter(id__in=[])
         found = cls.filter(oauth_app_id=oauth_app_id)
         return found if account is None else found.filter(account=account)
+
+    def lasts(self, until: datetime) -> bool:
+        """Whether its credential is good until then, as far as its end is known."""
+        return self.expires_at is None or self.expires_at >= until
+
+    async def note_use(self, now: datetime) -> None:
+        """Its credential is used now. Written at most once a minute, whoever uses it, by a statement that changes nothing else."""
+        if self.last_used_at is not None and self.last_used_at > now - _USED_ONCE_WITHIN:
+            return
+        unused = Q(last_used_at=None) | Q(last_used_at__lte=now - _USED_ONCE_WITHIN)
+        await Connection.filter(unused, id=self.id).update(last_used_at=now)
+        self.last_used_at = now
 
     @property
     def reason(self) -> StatusReason | None:

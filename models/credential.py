@@ -1,10 +1,14 @@
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from tortoise import fields
+from tortoise.expressions import Q
 
 from models.base import Row
 from models.connection import Connection
 from models.fields import SealedField, UtcField
+
+REPORTED_ONCE_WITHIN = timedelta(minutes=1)
 
 
 class Credential(Row):
@@ -20,9 +24,17 @@ class Credential(Row):
     fingerprint = fields.CharField(max_length=64)
     obtained_at = UtcField()
     refresh_expires_at = UtcField(null=True)
+    # When somebody last reported that the provider rejects it, and it was looked into.
+    rejected_at = UtcField(null=True)
 
     connection_id: UUID
 
     class Meta:
         app = "patchbay"
         table = "credential"
+
+    @classmethod
+    async def take_report(cls, connection_id: UUID, generation: int, now: datetime) -> bool:
+        """Whether a report that this generation is rejected is to be looked into: one a minute of a connection, whoever reports it."""
+        quiet = Q(rejected_at=None) | Q(rejected_at__lte=now - REPORTED_ONCE_WITHIN)
+        return bool(await cls.filter(quiet, connection_id=connection_id, generation=generation).update(rejected_at=now))

@@ -7,8 +7,10 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from uuid import UUID
 
+import models
 from api.clock import Clock
 from api.connections import reasons
 from api.connections.attempt import NotYet
@@ -20,6 +22,7 @@ from api.connections.subjects import Subject, Subjects
 from api.courier.client import CourierAway, NotCarried
 from api.errors import Conflict, ProviderFailure
 from api.vault.vault import Vault
+from models import ConnectionStatus
 from models.leases import Lease, release
 
 logger = logging.getLogger(__name__)
@@ -54,11 +57,54 @@ class OnRequest:
             subject = await self._subjects.get(lease.connection_id)
             return await self._verify_subject(subject, lease, actor_id, enabling=enabling)
 
+    async def renew(self, lease: Lease, until: datetime) -> None:
+        """New tokens, unless those that are there by now last until then. Raises ProviderFailure, NotFound, Conflict."""
+        async with self._waited_for(lease):
+            subject = await self._subjects.get(lease.connection_id)
+            connection = subject.connection
+            # Whoever had the lease before may have renewed it, or somebody has switched it off.
+            if not connection.renewable or connection.status is ConnectionStatus.DISABLED or connection.lasts(until):
+                return
+            try:
+                await self._renewals.renew(subject, lease)
+            except ProviderFailure as failure:
+                await self._outcomes.note(subject, failure)
+                raise
+
+    async def judge(self, lease: Lease, generation: int) -> None:
+        """Look into a credential that was reported as rejected, if it is still that one. Raises ProviderFailure, NotFound, Conflict."""
+        async with self._waited_for(lease):
+            subject = await self._subjects.get(lease.connection_id)
+            if subject.connection.status is ConnectionStatus.DISABLED:
+                return
+            if await models.Credential.take_report(lease.connection_id, generation, self._clock()):
+                await self._judge(subject, lease)
+
     async def prove(self, subject: Subject) -> Proof:
         """The provider takes the credential, asked when its turn has come. Raises Rejected, ProviderFailure."""
         connection = subject.connection
         async with self._pacing.turn(Visit.proof(connection.id, connection.oauth_app_id, subject.provider)):
             return await self._prover.prove(subject.provider, subject.secrets)
+
+    async def _judge(self, subject: Subject, lease: Lease) -> None:
+        """New tokens and a proof of them; where there are none, a proof of those that are there. What comes of it is the status."""
+        failure = None
+        if subject.connection.renewable:
+            try:
+                await self._renewals.renew(subject, lease)
+                subject = await self._subjects.get(subject.connection.id)
+            except ProviderFailure as refusal:
+                failure = refusal
+        try:
+            proof = await self.prove(subject)
+        except ProviderFailure as refusal:
+            if failure is not None and isinstance(refusal, Rejected):
+                await self._outcomes.ended(subject)
+            failure = failure or refusal
+        if failure is None:
+            await self._outcomes.proven(subject, proof)
+        else:
+            await self._outcomes.note(subject, failure)
 
     @asynccontextmanager
     async def _waited_for(self, lease: Lease, *, actor_id: UUID | None = None, enabling: bool = False) -> AsyncIterator[None]:

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
@@ -106,6 +106,20 @@ class Refresher:
         """
         lease = await self._wait_for_lease(connection_id)
         return await self._tasks.deliver(connection_id, self._on_request.verify(lease, actor_id, enabling=enabling))
+
+    async def renew_for_use(self, connection_id: UUID, until: datetime) -> None:
+        """Have tokens that last until then, where the provider gives such: by one exchange, however many ask at once, and wherever.
+
+        Raises ProviderFailure, NotFound, and Conflict where another attempt does not end in time.
+        """
+        await self._tasks.share((connection_id, "use"), partial(self._renew_once, connection_id, until))
+
+    async def look_into_rejection(self, connection_id: UUID, generation: int) -> None:
+        """The provider rejected this credential: renew it once and prove it once, at most once a minute; the status says what came of it.
+
+        Whoever reports the same meanwhile waits for that. Raises NotFound, Conflict, and ProviderFailure where nothing could be tried.
+        """
+        await self._tasks.share((connection_id, "rejection"), partial(self._judge_once, connection_id, generation))
 
     async def ending(self, connection_id: UUID) -> Callable[[], Awaitable[bool]] | None:
         """What ends this connection's grant at the provider, to be called once the connection is deleted; None where nothing can.
@@ -241,3 +255,11 @@ class Refresher:
                 await self._outcomes.proven(subject, proof)
         except ProviderFailure as failure:
             await self._outcomes.note(subject, failure)
+
+    async def _renew_once(self, connection_id: UUID, until: datetime) -> None:
+        lease = await self._wait_for_lease(connection_id)
+        await self._tasks.deliver(connection_id, self._on_request.renew(lease, until))
+
+    async def _judge_once(self, connection_id: UUID, generation: int) -> None:
+        lease = await self._wait_for_lease(connection_id)
+        await self._tasks.deliver(connection_id, self._on_request.judge(lease, generation))

@@ -1,7 +1,7 @@
 """The tasks in which connections are looked after: nobody who waits for one can cut it off, and none that fails ends the others."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Set
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Set
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 from uuid import UUID
@@ -14,6 +14,7 @@ class Tasks:
         self._group: asyncio.TaskGroup | None = None
         # By connection: of one there is one at a time, since each has its lease.
         self._attempts: dict[UUID, asyncio.Task[None]] = {}
+        self._shared: dict[Hashable, asyncio.Future[Any]] = {}
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -44,6 +45,17 @@ class Tasks:
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self.start(connection_id, _deliver(attempt, answer))
         return await asyncio.shield(answer)
+
+    async def share(self, key: Hashable, begin: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+        """What comes of this, begun by the first who asks for it, for all who ask until it is over. It goes on where they are cancelled."""
+        answer = self._shared.get(key)
+        if answer is None:
+            answer = asyncio.get_running_loop().create_future()
+            self._create(_deliver(begin(), answer))
+            self._shared[key] = answer
+            answer.add_done_callback(lambda _: self._shared.pop(key))
+        result: Result = await asyncio.shield(answer)
+        return result
 
     def _create(self, attempt: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         if self._group is None:
