@@ -9,11 +9,12 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import graphql, routes
-from api.clock import Clock, utc_now
+from api.clock import Clock, seconds_since_boot, utc_now
 from api.entrance import Entrance
 from api.patchbay import Patchbay, open_patchbay
 from api.sandbox.app import create_sandbox
 from api.settings import Settings
+from api.throttling import calls_of_users
 
 SANDBOX_CONNECTOR = "sandbox"
 
@@ -24,6 +25,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now, refreshes: bool = 
     Opening it (its lifespan) raises StartRefused where something is not right.
     """
     sandbox = _sandbox(settings, clock)
+    calls = calls_of_users(settings.request_rate, seconds_since_boot)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -34,7 +36,11 @@ def create_app(settings: Settings, *, clock: Clock = utc_now, refreshes: bool = 
             yield
 
     return Starlette(
-        routes=[*routes.routes(settings), *graphql.routes(settings), *([] if sandbox is None else [Mount("/sandbox", sandbox)])],
+        routes=[
+            *routes.routes(settings, calls),
+            *graphql.routes(settings, calls),
+            *([] if sandbox is None else [Mount("/sandbox", sandbox)]),
+        ],
         lifespan=lifespan,
         middleware=[Middleware(Entrance, settings=settings), Middleware(DatabaseOfRequest)],
     )

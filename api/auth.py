@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from starlette.requests import HTTPConnection
 
 from api.access import Actor
+from api.errors import PatchbayError, Unauthenticated
 from api.patchbay import Patchbay
 from api.secret import Secret
 from api.settings import Settings
@@ -20,6 +21,11 @@ _LONGEST = 512
 _LONGEST_TOKEN = 16_384
 _JWT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*", re.ASCII)
 _LONGEST_SOURCE = 64
+
+
+class Foreign(PatchbayError):
+    def __init__(self) -> None:
+        super().__init__("A page of another site made your browser ask this, so nothing was done.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,17 @@ async def actor_of(credential: Credential | None, patchbay: Patchbay, *, source:
     if _JWT.fullmatch(credential.secret.reveal()):
         return None if patchbay.identity is None else await patchbay.identity.actor_of_bearer(credential.secret, source=source)
     return await patchbay.people.actor_of_token(credential.secret, source=source)
+
+
+async def caller_of(connection: HTTPConnection, patchbay: Patchbay) -> Actor:
+    """Whoever asks. Raises Unauthenticated, and Foreign for a cookie that a browser sent because of another site."""
+    credential = credential_of(connection, patchbay.settings.public_url)
+    if credential is not None and credential.is_ambient and not is_from_our_page(connection, patchbay.settings):
+        raise Foreign
+    actor = await actor_of(credential, patchbay, source=source_of(connection))
+    if actor is None:
+        raise Unauthenticated
+    return actor
 
 
 def source_of(connection: HTTPConnection) -> str | None:

@@ -12,6 +12,7 @@ from typing import Self
 from api.clock import Steady
 
 _KEPT = 10_000
+_SECONDS_IN_ONE_GO = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,3 +110,8 @@ class Seat:
             seats, key = self._held
             seats.leave(key)
             self._held = None
+
+
+def calls_of_users(per_second: float, steady: Steady) -> Buckets:
+    """What each user may ask for, by whichever door: so much a second in the long run, and ten seconds' worth in one go."""
+    return Buckets(Rate(per_second, per_second * _SECONDS_IN_ONE_GO), steady)

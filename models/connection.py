@@ -102,9 +102,9 @@ class Connection(Row):
         found = cls.filter(oauth_app_id=oauth_app_id)
         return found if account is None else found.filter(account=account)
 
-    def lasts(self, until: datetime) -> bool:
-        """Whether its credential is good until then, as far as its end is known."""
-        return self.expires_at is None or self.expires_at >= until
+    def lasts(self, until: datetime, now: datetime) -> bool:
+        """Whether its credential has not ended, and is good until then, as far as its end is known."""
+        return self.expires_at is None or (self.expires_at > now and self.expires_at >= until)
 
     async def note_use(self, now: datetime) -> None:
         """Its credential is used now. Written at most once a minute, whoever uses it, by a statement that changes nothing else."""

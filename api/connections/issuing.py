@@ -80,7 +80,8 @@ class Issuing:
             async with transaction():
                 subject = await self._find_usable(actor, connection_id, minimum_ttl)
                 check(subject.provider)
-                if _is_fresh(subject.connection, minimum_ttl, self._clock()):
+                now = self._clock()
+                if subject.connection.lasts(now + minimum_ttl, now):
                     await self._note_use(act, subject)
                     return subject
             await self._refresher.renew_for_use(connection_id, self._clock() + minimum_ttl)
@@ -156,7 +157,7 @@ class Issuing:
 def _require_hope(subject: Subject, minimum_ttl: timedelta, now: datetime) -> None:
     """Raises ProviderFailure where its credential is no good, and InvalidInput where none of it would last for so long."""
     connection, ends_at = subject.connection, subject.connection.expires_at
-    is_fresh = _is_fresh(connection, minimum_ttl, now)
+    is_fresh = connection.lasts(now + minimum_ttl, now)
     if connection.status is ConnectionStatus.ACTION_REQUIRED:
         # What a person must mend may be the renewal alone: then a token that was given before is good until its end.
         if ends_at is None or not is_fresh or _says_rejected(connection):
@@ -179,11 +180,6 @@ def _require_renewal(subject: Subject, ends_at: datetime, minimum_ttl: timedelta
 
 def _lasts_at_most(life: timedelta, why: str) -> InvalidInput:
     return InvalidInput({"minimumTtl": f"must be at most {life // timedelta(seconds=1)} seconds: {why}"})
-
-
-def _is_fresh(connection: models.Connection, minimum_ttl: timedelta, now: datetime) -> bool:
-    ends_at = connection.expires_at
-    return ends_at is None or (ends_at > now and connection.lasts(now + minimum_ttl))
 
 
 def _says_rejected(connection: models.Connection) -> bool:

@@ -63,7 +63,7 @@ class OnRequest:
             subject = await self._subjects.get(lease.connection_id)
             connection = subject.connection
             # Whoever had the lease before may have renewed it, or somebody has switched it off.
-            if not connection.renewable or connection.status is ConnectionStatus.DISABLED or connection.lasts(until):
+            if not connection.renewable or connection.status is ConnectionStatus.DISABLED or connection.lasts(until, self._clock()):
                 return
             try:
                 await self._renewals.renew(subject, lease)

@@ -7,11 +7,12 @@ from starlette.types import ASGIApp
 from api.graphql.schema import schema
 from api.graphql.view import GraphQLView
 from api.settings import Settings
+from api.throttling import Buckets
 
 
-def routes(settings: Settings, *, allow_get: bool = False) -> list[BaseRoute]:
-    """To stand after the playground, which takes from the same address only who wants a page."""
-    view = GraphQLView(schema, rate=settings.request_rate, allow_get=allow_get)
+def routes(settings: Settings, calls: Buckets | None = None, *, allow_get: bool = False) -> list[BaseRoute]:
+    """To stand after the playground, which takes from the same address only who wants a page. `calls`: what each user may ask for."""
+    view = GraphQLView(schema, calls=calls, allow_get=allow_get)
     return [Route("/graphql", _shared(view, settings)), WebSocketRoute("/graphql", view)]
 
 

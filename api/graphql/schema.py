@@ -15,6 +15,7 @@ from api.graphql.events import EventSubscription
 from api.graphql.execution import EXTENSIONS, PatchbaySchema
 from api.graphql.folders import FolderMutation, FolderQuery
 from api.graphql.groups import GroupMutation, GroupQuery
+from api.graphql.issuing import IssuingMutation
 from api.graphql.managing import ManagingMutation
 from api.graphql.moments import DATE_TIME
 from api.graphql.oauth_apps import OAuthAppMutation, OAuthAppQuery
@@ -31,6 +32,7 @@ class Query(UserQuery, GroupQuery, ConnectorQuery, FolderQuery, ConnectionQuerie
 class Mutation(
     ConnectingMutation,
     ManagingMutation,
+    IssuingMutation,
     FolderMutation,
     UserMutation,
     GroupMutation,

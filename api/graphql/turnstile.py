@@ -16,15 +16,13 @@ STRANGERS_PER_ADDRESS = 20
 # Beside a steady twenty a second there is room for a client that comes back: it begins all of its fifty operations at once.
 MESSAGES = Rate(20, in_one_go=120)
 
-_SECONDS_IN_ONE_GO = 10
-
 
 class Turnstile:
-    """`rate`: how many operations a second each user gets in the long run, by whichever way they ask."""
+    """`calls`: what each user may ask for, by whichever way they ask."""
 
-    def __init__(self, rate: float, steady: Steady) -> None:
+    def __init__(self, calls: Buckets, steady: Steady) -> None:
         self.steady = steady
-        self.operations = Buckets(Rate(rate, rate * _SECONDS_IN_ONE_GO), steady)
+        self.calls = calls
         self.callers = Seats(STREAMS_PER_CALLER)
         self.strangers = Seats(STRANGERS_PER_ADDRESS)
 
@@ -54,7 +52,7 @@ class Visit:
 
     def ask(self, actor: Actor) -> None:
         """Ask for one operation. Raises NotExecuted where the caller asked for too many."""
-        seconds = ceil(self._turnstile.operations.take(actor.user_id))
+        seconds = ceil(self._turnstile.calls.take(actor.user_id))
         if seconds:
             message = f"You ask more often than this server lets one user; ask again in {seconds} s."
             raise NotExecuted(429, message, Code.THROTTLED, headers={"retry-after": str(seconds)})

@@ -29,7 +29,7 @@ from strawberry.types.graphql import OperationType
 from strawberry.types.unset import UNSET
 
 from api.access import Actor
-from api.auth import actor_of, credential_of, is_from_our_page, source_of
+from api.auth import Foreign, caller_of, is_from_our_page, source_of
 from api.clock import Steady, seconds_since_boot
 from api.errors import Unauthenticated
 from api.graphql.bodies import NotExecuted, check_operation, read_body, read_object
@@ -40,6 +40,7 @@ from api.graphql.sockets import OPERATIONS_PER_SOCKET, TOO_MANY, Caller, Frames,
 from api.graphql.turnstile import Turnstile, Visit
 from api.patchbay import Patchbay
 from api.proxies import neighbourhood
+from api.throttling import Buckets, calls_of_users
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ class BoundedRequest(StarletteRequestAdapter):
 class GraphQLView(GraphQL[Context | Caller, None]):
     """The endpoint as an ASGI application. `allow_get` lets queries be asked by GET; it is for audits, not for browsers.
 
-    `rate`: how many operations a second each user gets.
+    `calls`: what each user may ask for, here and at other doors.
     """
 
     request_adapter_class = BoundedRequest
@@ -70,7 +71,7 @@ class GraphQLView(GraphQL[Context | Caller, None]):
     graphql_transport_ws_handler_class = SocketHandler
 
     def __init__(
-        self, schema: BaseSchema, *, rate: float = _USUAL_RATE, steady: Steady = seconds_since_boot, allow_get: bool = False
+        self, schema: BaseSchema, *, calls: Buckets | None = None, steady: Steady = seconds_since_boot, allow_get: bool = False
     ) -> None:
         super().__init__(
             schema,
@@ -81,7 +82,7 @@ class GraphQLView(GraphQL[Context | Caller, None]):
             max_subscriptions_per_connection=OPERATIONS_PER_SOCKET,
         )
         self._methods = ("GET", "POST") if allow_get else ("POST",)
-        self.turnstile = Turnstile(rate, steady)
+        self.turnstile = Turnstile(calls or calls_of_users(_USUAL_RATE, steady), steady)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -227,14 +228,12 @@ def _visit(connection: Request | WebSocket) -> Visit:
 
 
 async def _context(patchbay: Patchbay, request: Request) -> Context:
-    credential = credential_of(request, patchbay.settings.public_url)
-    if credential is not None and credential.is_ambient and not is_from_our_page(request, patchbay.settings):
-        raise NotExecuted(403, "A page of another site made your browser ask this, so nothing was done.", Code.FORBIDDEN)
-    actor = await actor_of(credential, patchbay, source=source_of(request))
-    if actor is None:
-        message = str(Unauthenticated())
-        raise NotExecuted(401, message, Code.UNAUTHENTICATED, headers={"www-authenticate": "Bearer"})
-    return Context(patchbay, actor)
+    try:
+        return Context(patchbay, await caller_of(request, patchbay))
+    except Foreign as foreign:
+        raise NotExecuted(403, foreign.message, Code.FORBIDDEN) from None
+    except Unauthenticated as unknown:
+        raise NotExecuted(401, unknown.message, Code.UNAUTHENTICATED, headers={"www-authenticate": "Bearer"}) from None
 
 
 async def _asked_by_post(request: AsyncHTTPRequestAdapter) -> dict[str, Any]:

@@ -1,12 +1,16 @@
-"""HTTP that is not GraphQL: pages for people, the provider's callback, the state of the service."""
+"""HTTP that is not GraphQL: pages for people, the provider's callback, the state of the service, and doors for programs."""
 
 from starlette.routing import BaseRoute
 
-from api.routes import callback, files, health, icons, identity, playground, signing_in
+from api.clock import seconds_since_boot
+from api.routes import callback, credentials, files, health, icons, identity, playground, signing_in
+from api.routes.programs import Callers
 from api.settings import Settings
+from api.throttling import Buckets, calls_of_users
 
 
-def routes(settings: Settings) -> list[BaseRoute]:
-    """To stand before the GraphQL endpoint, whose address the playground shares."""
+def routes(settings: Settings, calls: Buckets | None = None) -> list[BaseRoute]:
+    """To stand before the GraphQL endpoint, whose address the playground shares. `calls`: what each user may ask for."""
+    callers = Callers(calls or calls_of_users(settings.request_rate, seconds_since_boot))
     pages = [*files.routes(), *signing_in.routes(), *identity.routes(), *callback.routes(), *icons.routes(), *health.routes()]
-    return [*playground.routes(), *pages] if settings.playground else pages
+    return [*(playground.routes() if settings.playground else []), *pages, *credentials.routes(callers)]

@@ -6,7 +6,6 @@ holds a secret. A fault of ours is logged under an id, which is all that the cal
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from functools import wraps
 from http import HTTPStatus
 from math import ceil
 from typing import Any
@@ -16,17 +15,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import errors
+from api.auth import Foreign
 from api.errors import InvalidInput, PatchbayError, PermissionDenied, ProviderFailure
 from api.faults import log_fault
 
 logger = logging.getLogger(__name__)
 
-Door = Callable[[Request], Awaitable[Response]]
+Serve = Callable[[Request], Awaitable[Response]]
 
 _TYPE = "urn:patchbay:problem:"
 # The first that fits, by exception: the status, and the name of the type, of which the title is made.
 _TABLE: tuple[tuple[type[PatchbayError], HTTPStatus, str], ...] = (
     (errors.Unauthenticated, HTTPStatus.UNAUTHORIZED, "unauthenticated"),
+    (Foreign, HTTPStatus.FORBIDDEN, "foreign-page"),
     (errors.NotFound, HTTPStatus.NOT_FOUND, "not-found"),
     (errors.PermissionDenied, HTTPStatus.FORBIDDEN, "permission-denied"),
     (errors.InvalidInput, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-input"),
@@ -48,22 +49,17 @@ class Refused(Exception):
         self.headers = headers or {}
 
 
-def answering(door: Door) -> Door:
-    """Answer every failure of a door with its problem."""
-
-    @wraps(door)
-    async def answered(request: Request) -> Response:
-        try:
-            return await door(request)
-        except Refused as refused:
-            return problem(refused.status, refused.name, str(refused), headers=refused.headers)
-        except PatchbayError as error:
-            return problem_of(error)
-        # The last place where a fault is logged without what was sent, and answered in the form that clients expect.
-        except Exception as error:
-            return _fault(error)
-
-    return answered
+async def answered(request: Request, serve: Serve) -> Response:
+    """What a door answers, or the problem that it failed with."""
+    try:
+        return await serve(request)
+    except Refused as refused:
+        return problem(refused.status, refused.name, str(refused), headers=refused.headers)
+    except PatchbayError as error:
+        return problem_of(error)
+    # The last place where a fault is logged without what was sent, and answered in the form that clients expect.
+    except Exception as error:
+        return _fault(error)
 
 
 def problem_of(error: PatchbayError) -> Response:

@@ -26,6 +26,7 @@ from api.graphql.turnstile import MESSAGES, STRANGERS_PER_ADDRESS, STREAMS_PER_C
 from api.graphql.view import GraphQLView
 from api.logs import EventFormatter
 from api.settings import Settings
+from api.throttling import calls_of_users
 from tests.clock import HeldClock
 from tests.events.test_feed import commit
 from tests.graphql.asking import Graph
@@ -142,7 +143,7 @@ async def test_a35_a_user_who_asks_too_often_waits_and_others_do_not(graph: Grap
     begin()
     ben = await graph.here.add_person("Ben")
     token = await graph.here.patchbay.people.add_token(ben.user_id, name="laptop")
-    async with open_endpoint(graph.here, tiny, rate=0.5, steady=lambda: 0.0) as endpoint:
+    async with open_endpoint(graph.here, tiny, calls=calls_of_users(0.5, lambda: 0.0)) as endpoint:
         statuses = [(await endpoint.post({"query": "{ hello }"})).status_code for _ in range(7)]
         refused = await endpoint.post({"query": "{ hello }"}, headers=endpoint.with_cookie | {"sec-fetch-site": "same-origin"})
         other = await endpoint.post({"query": "{ hello }"}, headers={"authorization": f"Bearer {token.token.reveal()}"})
