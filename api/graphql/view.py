@@ -82,7 +82,7 @@ class GraphQLView(GraphQL[Context | Caller, None]):
             max_subscriptions_per_connection=OPERATIONS_PER_SOCKET,
         )
         self._methods = ("GET", "POST") if allow_get else ("POST",)
-        self.turnstile = Turnstile(calls or calls_of_users(_USUAL_RATE, steady), steady)
+        self.turnstile = Turnstile(calls_of_users(_USUAL_RATE, steady) if calls is None else calls, steady)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:

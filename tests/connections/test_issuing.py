@@ -475,7 +475,7 @@ async def test_the_default_of_a_folder_is_issued(here: Installation, connection:
 
     assert [first.connection.id, second.connection.id] == [connection.id, other.id]
     subjects = await models.AuditEntry.filter(action="credential.issue").order_by("id").values_list("subject_id", flat=True)
-    assert subjects == [str(connection.id), str(other.id)]
+    assert list(map(str, subjects)) == [str(connection.id), str(other.id)]
 
 
 async def test_where_there_is_no_default_it_is_said_what_is_missing(here: Installation) -> None:
