@@ -75,7 +75,7 @@ def test_every_mutation_answers_with_a_union() -> None:
 
 
 def test_no_answer_has_a_place_for_a_secret() -> None:
-    """But for the text of a new API token, which is shown once."""
+    """But for the text of a new API token, which is shown once, and for the credential that is issued."""
     objects = [(name, kind) for name, kind in OURS.items() if isinstance(kind, GraphQLObjectType)]
     suspicious = ("secret", "token", "password", "verifier", "sealed")
 
@@ -86,6 +86,8 @@ def test_no_answer_has_a_place_for_a_secret() -> None:
         "CreateApiTokenSuccess.apiToken",
         "CreateApiTokenSuccess.token",
         "CredentialField.secret",
+        "IssuedCredential.accessToken",
+        "IssuedCredential.tokenType",
         "Mutation.createApiToken",
         "Mutation.retireOAuthAppSecret",
         "Mutation.revokeApiToken",
