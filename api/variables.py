@@ -310,7 +310,7 @@ VARIABLES = (
         "REQUEST_RATE",
         "1 to 100000",
         "200",
-        "How many GraphQL operations a second each user gets from this process in the long run; ten times as many in one go.",
+        "How many operations and credentials a second each user gets from this process in the long run; ten times as many in one go.",
         _between(1, 100_000),
     ),
     Variable(

@@ -77,6 +77,7 @@ class Issuing:
         if not timedelta(0) <= minimum_ttl <= LONGEST_TTL:
             raise InvalidInput({"minimumTtl": f"must be 0 to {LONGEST_TTL // timedelta(seconds=1)} seconds"})
         for _ in range(_LOOKS):
+            await self._subjects.look_for_key(connection_id)
             async with transaction():
                 subject = await self._find_usable(actor, connection_id, minimum_ttl)
                 check(subject.provider)

@@ -60,6 +60,12 @@ class Subjects:
             raise ConnectorGone(connection.connector_key)
         return Subject(connection, credential, secrets, Provider(connector, option, connection.site))
 
+    async def look_for_key(self, connection_id: UUID) -> None:
+        """Before a transaction that opens its secrets. In there, whoever reads the keys would wait for it on SQLite, and it for them."""
+        credential = await models.Credential.get_or_none(connection_id=connection_id).only("secrets")
+        if credential is not None:
+            await self._vault.look_for_key(credential.secrets)
+
     async def get(self, connection_id: UUID) -> Subject:
         """As `find`. Raises NotFound where it is gone."""
         subject = await self.find(connection_id)
