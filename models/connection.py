@@ -14,7 +14,7 @@ from models.oauth_app import OAuthApp
 from models.status import ConnectionStatus, StatusReason
 from models.user import User
 
-_USED_ONCE_WITHIN = timedelta(minutes=1)
+_MINUTE = timedelta(minutes=1)
 
 
 class AuthenticationType(StrEnum):
@@ -108,9 +108,10 @@ class Connection(Row):
 
     async def note_use(self, now: datetime) -> None:
         """Its credential is used now. Written at most once a minute, whoever uses it, by a statement that changes nothing else."""
-        if self.last_used_at is not None and self.last_used_at > now - _USED_ONCE_WITHIN:
+        if self.last_used_at is not None and abs(now - self.last_used_at) < _MINUTE:
             return
-        unused = Q(last_used_at=None) | Q(last_used_at__lte=now - _USED_ONCE_WITHIN)
+        # A clock that was ahead may have written a later time.
+        unused = Q(last_used_at=None) | Q(last_used_at__lte=now - _MINUTE) | Q(last_used_at__gte=now + _MINUTE)
         await Connection.filter(unused, id=self.id).update(last_used_at=now)
         self.last_used_at = now
 

@@ -8,7 +8,7 @@ from models.base import Row
 from models.connection import Connection
 from models.fields import SealedField, UtcField
 
-REPORTED_ONCE_WITHIN = timedelta(minutes=1)
+_MINUTE = timedelta(minutes=1)
 
 
 class Credential(Row):
@@ -36,5 +36,6 @@ class Credential(Row):
     @classmethod
     async def take_report(cls, connection_id: UUID, generation: int, now: datetime) -> bool:
         """Whether a report that this generation is rejected is to be looked into: one a minute of a connection, whoever reports it."""
-        quiet = Q(rejected_at=None) | Q(rejected_at__lte=now - REPORTED_ONCE_WITHIN)
+        # A clock that was ahead may have written a later time.
+        quiet = Q(rejected_at=None) | Q(rejected_at__lte=now - _MINUTE) | Q(rejected_at__gte=now + _MINUTE)
         return bool(await cls.filter(quiet, connection_id=connection_id, generation=generation).update(rejected_at=now))

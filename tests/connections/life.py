@@ -7,6 +7,7 @@ says what must be done. Laws that hold all the time:
     no older token takes the place of a newer one, and none is lost that was journalled
     each change of a status has exactly one event, and the events lead to what is there
     what the provider takes is never shown as broken
+    nothing is issued that has ended
     secrets open where their connection is, and names are unique
 
 The short form is in the suite. The long one: `python -m tests.connections.life --examples 1000 --steps 50 --database sqlite`.
@@ -190,9 +191,23 @@ class World:
         if await models.Connection.exists(id=connection.id, lease_holder__not_isnull=True):
             # Of a process that died: nobody waits so long.
             self.here.clock.move(LEASE)
-        connections = self.here.patchbay.connections
-        asked = connections.verify if name == "verify" else connections.enable
-        await refusable(asked(self.here.ada, connection.id))
+        connections, ada = self.here.patchbay.connections, self.here.ada
+        match name:
+            case "verify":
+                await refusable(connections.verify(ada, connection.id))
+            case "enable":
+                await refusable(connections.enable(ada, connection.id))
+            case "issue":
+                await refusable(self.issue(connection))
+            case "report":
+                present = (await models.Credential.get(connection_id=connection.id)).generation
+                await refusable(self.here.patchbay.issuing.report_rejected(ada, connection.id, present))
+
+    async def issue(self, connection: models.Connection) -> None:
+        issued = await self.here.patchbay.issuing.issue(self.here.ada, connection.id, timedelta(0))
+        assert issued.expires_at is not None
+        assert issued.expires_at > self.here.clock.now, "what had ended was issued"
+        assert issued.access_token == (await secrets_of(self.here, await models.Connection.get(id=connection.id))).access_token
 
     async def rotate_app_secrets(self) -> None:
         self.here.sandbox.throw_for_client(ClientSwitch.NEW_SECRET)
@@ -411,7 +426,7 @@ class Life(RuleBasedStateMachine):
         self.alive = self.live(act)
 
     @precondition(lambda self: self.alive > 0)
-    @rule(choice=_CHOICES, name=st.sampled_from(["verify", "enable"]))
+    @rule(choice=_CHOICES, name=st.sampled_from(["verify", "enable", "issue", "report"]))
     def ask(self, choice: int, name: str) -> None:
         async def act() -> None:
             await self.world.ask(name, await self.world.pick(choice))

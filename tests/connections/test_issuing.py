@@ -118,6 +118,14 @@ async def test_use_is_metered_once_a_minute(here: Installation, connection: mode
     assert seen == [(began, began), (began, began), (began + MINUTE, began + MINUTE), (began + MINUTE, began + MINUTE)]
 
 
+async def test_a_use_that_a_clock_ahead_wrote_down_does_not_stop_the_meter(here: Installation, connection: models.Connection) -> None:
+    await models.Connection.filter(id=connection.id).update(last_used_at=here.clock.now + timedelta(days=1))
+
+    await issue(here, connection)
+
+    assert (await found(connection)).last_used_at == here.clock.now
+
+
 # Who may
 
 

@@ -1,5 +1,6 @@
 """Credentials by plain HTTP: the same use case as the mutations, its failures as problem details."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -9,6 +10,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 
+import api.routes.programs
 import models
 from api import graphql, routes
 from api.connections.issued import Issued
@@ -175,7 +177,14 @@ async def test_what_is_switched_off_is_a_conflict_and_what_is_suspended_a_violat
     await here.patchbay.policies.set(here.ada, SUSPENDED)
     suspended = await ask(door, "GET", f"/credentials/{connection.id}")
 
-    assert (problem(off), off.json()["detail"]) == ((409, "conflict"), "This connection was switched off by Ada.")
+    assert off.json() == {
+        "type": "urn:patchbay:problem:conflict",
+        "title": "Conflict",
+        "status": 409,
+        "detail": "This connection was switched off by Ada.",
+        "remedy": "Whoever has EDIT in its folder can switch it on again, by enableConnection.",
+    }
+    assert problem(off) == (409, "conflict")
     assert problem(suspended) == (403, "policy-violation")
 
 
@@ -226,6 +235,21 @@ async def test_a_body_that_is_no_object_is_refused(door: Endpoint, connection: m
     answer = await ask(door, "POST", f"/credentials/{connection.id}", content=body)
 
     assert problem(answer) == (400, "bad-request")
+    assert await issues() == 0
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(
+    door: Endpoint, connection: models.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api.routes.programs, "_READING_SECONDS", 0.01)
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(door.origin.rpartition(":")[2]))
+
+    head = f"POST /credentials/{connection.id} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {door.token}\r\nContent-Length: 10\r\n\r\n"
+    writer.write(head.encode())
+    status = await asyncio.wait_for(reader.readline(), 10)
+    writer.close()
+
+    assert status == b"HTTP/1.1 408 Request Timeout\r\n"
     assert await issues() == 0
 
 
