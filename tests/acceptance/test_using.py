@@ -19,7 +19,7 @@ from tests.acceptance.servers import Person, Provider
 from tests.acceptance.test_serve import MAKE_TOKEN, Place
 
 # A server and a program, one after another.
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 
 _BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 ADDRESS = "http://127.0.0.1:8000"
@@ -65,7 +65,7 @@ async def said_by(name: str, place: Place, **environment: str) -> str:
     file.write_text(text.replace(ADDRESS, place.url))
     try:
         async with running(command, file, words=place.folder / f"{name}-{next(TIMES)}", environment=environment) as program:
-            assert await program.ended(within=30) == 0, program.log[-3000:]
+            assert await program.ended(within=60) == 0, program.log[-3000:]
             return program.output
     finally:
         file.unlink()

@@ -337,6 +337,18 @@ async def test_what_is_switched_off_meanwhile_is_not_issued(
     assert await used(connection) is None
 
 
+async def test_what_is_moved_meanwhile_is_issued_from_where_it_is(
+    here: Installation, connection: models.Connection, token_endpoint: Endpoint
+) -> None:
+    folder = await here.patchbay.folders.create(here.ada, name="Sales", parent_id=None)
+
+    async with renewing(here, connection, token_endpoint) as asked:
+        await here.patchbay.moving.move(here.ada, connection.id, folder.id)
+
+    assert (asked.result().generation, asked.result().connection.folder_id) == (2, folder.id)
+    assert await is_taken(here, asked.result())
+
+
 async def test_who_loses_the_right_meanwhile_is_given_nothing(here: Installation, token_endpoint: Endpoint) -> None:
     folder = await here.patchbay.folders.create(here.ada, name="Sales", parent_id=None)
     connection = await here.connect_by_consent(folder_id=folder.id)
