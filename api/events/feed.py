@@ -1,8 +1,4 @@
-"""The event log as a stream: replay after a cursor, then live. One reader a process, many subscribers.
-
-Order is the order of commits. On SQLite one writer at a time makes that the order of ids. On PostgreSQL ids are drawn before the
-commit, so rows are ordered by the transaction that wrote them, and read only once no older transaction is still open.
-"""
+"""The event log as a stream: replay after a cursor, then live. One reader a process, many subscribers."""
 
 import asyncio
 import logging
@@ -10,7 +6,6 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from tortoise.functions import Count
@@ -20,23 +15,17 @@ from api.access import Access, Actor
 from api.clock import Clock
 from api.errors import InvalidInput, StreamLagged
 from api.events.log import CHANNEL
+from api.events.order import EventOrder, EventPosition, PlacedEvent, placed_event
 from api.events.wakeup import Wakeup, wait
-from models.database import Database, instance, rows
+from models.database import Database, rows
 from models.notices import listening
 
 logger = logging.getLogger(__name__)
 
 _POLL_SECONDS = 1.0
-_BATCH = 500
 _QUEUE = 100
 _PATIENCE = timedelta(seconds=10)
 
-_AFTER_ON_SQLITE = "SELECT * FROM connection_event WHERE id > $1 ORDER BY id LIMIT $2"
-_AFTER_ON_POSTGRESQL = """
-SELECT * FROM connection_event
-WHERE (xid, id) > (($1::bigint)::text::xid8, $2) AND xid < pg_snapshot_xmin(pg_current_snapshot())
-ORDER BY xid, id LIMIT $3
-"""
 _BEFORE_ON_SQLITE = """
 SELECT * FROM connection_event WHERE connection_id = $1 AND $2 >= 0 AND id < $3 AND folder_id IN ({folders})
 ORDER BY id DESC LIMIT $4
@@ -55,24 +44,6 @@ SELECT * FROM connection_event WHERE id IN (
   ) AS ranked WHERE place <= {most}
 ) ORDER BY {order}
 """
-_NOW_ON_SQLITE = "SELECT 0 AS writer, COALESCE(MAX(id), 0) AS id FROM connection_event"
-_NOW_ON_POSTGRESQL = """
-SELECT (pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1) AS writer, COALESCE(MAX(id), 0) AS id FROM connection_event
-"""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class EventPosition:
-    """Where an event stands in the order of commits."""
-
-    transaction: int
-    id: int
-
-
-@dataclass(frozen=True, slots=True)
-class PlacedEvent:
-    position: EventPosition
-    event: models.ConnectionEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +110,14 @@ class EventFeed:
         self._access = access
         self._clock = clock
         self._database = database
+        self._order = EventOrder(database)
         self._wakeup = wakeup
         self._subscribers: set[_Subscriber] = set()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Read the log for as long as this lasts; at its end every stream ends too."""
-        start = await self._now()
+        start = await self._order.now()
         async with listening(self._database, CHANNEL, self._wakeup.signal), asyncio.TaskGroup() as tasks:
             reader = tasks.create_task(self._read_for_ever(start))
             try:
@@ -169,12 +141,12 @@ class EventFeed:
         """
         # Join before reading what was: nothing that is committed meanwhile falls between.
         with self._joined(actor) as subscriber:
-            now = await self._now()
+            now = await self._order.now()
             if after is not None and after.transaction > now.transaction:
                 raise InvalidInput({"after": "is from before the database was restored: begin without it, and read the connections again"})
             last = now if after is None else after
             while True:
-                while batch := await self._after(last):
+                while batch := await self._order.after(last):
                     for placed in batch:
                         last = placed.position
                         if await self._shows(actor, selection, placed.event):
@@ -204,7 +176,7 @@ class EventFeed:
         found = await rows(
             statement.format(folders=_marks(folders, start=5)), [connection_id, start.transaction, start.id, first + 1, *folders]
         )
-        return [_placed(row) for row in found[:first]], len(found) > first
+        return [placed_event(row) for row in found[:first]], len(found) > first
 
     async def first_histories(
         self, actor: Actor, connection_ids: Sequence[UUID], *, first: int
@@ -215,7 +187,7 @@ class EventFeed:
         statement = _NEWEST_OF_EACH.format(order=order, ids=ids, folders=_marks(folders, start=1 + len(connection_ids)), most=first + 1)
         found: dict[UUID, list[PlacedEvent]] = {id: [] for id in connection_ids}
         for row in await rows(statement, [*connection_ids, *folders]):
-            placed = _placed(row)
+            placed = placed_event(row)
             found[placed.event.connection_id].append(placed)
         return {id: (events[:first], len(events) > first) for id, events in found.items()}
 
@@ -252,7 +224,7 @@ class EventFeed:
         while True:
             ticket = self._wakeup.ticket()
             try:
-                while batch := await self._after(position):
+                while batch := await self._order.after(position):
                     for placed in batch:
                         for subscriber in self._subscribers:
                             subscriber.offer(placed, self._clock())
@@ -273,24 +245,7 @@ class EventFeed:
             if subscriber.actor not in known:
                 subscriber.end()
 
-    async def _after(self, position: EventPosition) -> list[PlacedEvent]:
-        """The next events after a position, at most 500."""
-        if self._database.dialect == "sqlite":
-            found = await rows(_AFTER_ON_SQLITE, [position.id, _BATCH])
-        else:
-            found = await rows(_AFTER_ON_POSTGRESQL, [position.transaction, position.id, _BATCH])
-        return [_placed(row) for row in found]
-
-    async def _now(self) -> EventPosition:
-        """After everything that is committed by now."""
-        (place,) = await rows(_NOW_ON_SQLITE if self._database.dialect == "sqlite" else _NOW_ON_POSTGRESQL, [])
-        return EventPosition(place["writer"], place["id"])
-
 
 def _marks(values: Sequence[object], *, start: int) -> str:
     """The places for these values in a statement."""
     return ", ".join(f"${number}" for number in range(start, start + len(values))) or "NULL"
-
-
-def _placed(row: dict[str, Any]) -> PlacedEvent:
-    return PlacedEvent(EventPosition(row.get("xid", 0), row["id"]), instance(models.ConnectionEvent, row))

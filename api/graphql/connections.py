@@ -9,7 +9,7 @@ import strawberry
 import models
 from api.connections.reading import ConnectionQuery
 from api.errors import NotFound
-from api.events.feed import EventPosition
+from api.events.order import EventPosition
 from api.graphql.connectors import Connector, connector_named
 from api.graphql.context import Info
 from api.graphql.folders import Folder, find_folder

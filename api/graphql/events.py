@@ -1,6 +1,5 @@
 """What happened to connections: the log, replayed and streamed."""
 
-import json
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated
@@ -8,18 +7,17 @@ from typing import Annotated
 import strawberry
 
 from api.errors import InvalidInput
-from api.events.feed import EventPosition, EventSelection, PlacedEvent
+from api.events.cursors import read_cursor, write_cursor
+from api.events.feed import EventSelection
+from api.events.order import EventPosition, PlacedEvent
 from api.graphql.connecting import Authorization
 from api.graphql.connections import Connection
 from api.graphql.context import Info
 from api.graphql.folders import Folder, find_folder
 from api.graphql.ids import graph_id, id_of
-from api.graphql.signing import read_signed, write_signed
 from api.graphql.statuses import StatusReason
 from api.graphql.users import User
 from models import ConnectionEventType, ConnectionStatus
-
-_PURPOSE = "event cursor"
 
 
 @strawberry.type(description="Something that happened to a connection.")
@@ -39,7 +37,7 @@ class ConnectionEvent:
         event = placed.event
         return cls(
             placed=placed,
-            cursor=_written(placed.position, info),
+            cursor=write_cursor(placed.position, info.context.patchbay.vault),
             type=event.type,
             connection_id=graph_id(event.connection_id),
             connection_name=event.connection_name,
@@ -102,15 +100,9 @@ class EventSubscription:
             yield Authorization.of(row, info)
 
 
-def _written(position: EventPosition, info: Info) -> str:
-    payload = json.dumps([position.transaction, position.id], separators=(",", ":")).encode()
-    return write_signed(payload, info.context.patchbay.vault, purpose=_PURPOSE)
-
-
 def _read(cursor: str, info: Info) -> EventPosition:
     """Raises InvalidInput."""
-    payload = read_signed(cursor, info.context.patchbay.vault, purpose=_PURPOSE)
-    if payload is None:
+    position = read_cursor(cursor, info.context.patchbay.vault)
+    if position is None:
         raise InvalidInput({"after": "is not the cursor of an event"})
-    transaction, id = json.loads(payload)
-    return EventPosition(transaction, id)
+    return position

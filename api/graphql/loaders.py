@@ -14,7 +14,7 @@ import models
 from api.access import Actor
 from api.connections.offers import Offer
 from api.connections.reading import ConnectionQuery, Each, Slice
-from api.events.feed import PlacedEvent
+from api.events.order import PlacedEvent
 from api.organization.directory import UserSlice
 from api.organization.folders import Grant, GroupGrant, paths_of
 from api.organization.policy_effects import Breach

@@ -11,8 +11,8 @@ import strawberry
 
 from api.errors import InvalidInput
 from api.graphql.context import Context
-from api.graphql.signing import read_signed, write_signed
 from api.organization.directory import NamePosition
+from api.vault.signing import read_signed, write_signed
 
 Node = TypeVar("Node")
 

@@ -19,7 +19,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 import models
 from api.entrance import Entrance
-from api.events.feed import EventPosition, EventSelection
+from api.events.feed import EventSelection
+from api.events.order import EventPosition
 from api.graphql import view
 from api.graphql.schema import schema
 from api.graphql.turnstile import MESSAGES, STRANGERS_PER_ADDRESS, STREAMS_PER_CALLER

@@ -12,7 +12,8 @@ from api.access import Actor, Limits
 from api.connections.requests import OwnApp, ReconnectRequest
 from api.connections.secrets import Secrets, credential_place
 from api.errors import Conflict, NameTaken, NotFound, PermissionDenied
-from api.events.feed import EventPosition, EventSelection
+from api.events.feed import EventSelection
+from api.events.order import EventPosition
 from api.sandbox.records import Mode
 from api.sandbox.sandbox import Switch
 from api.vault.vault import Unreadable

@@ -12,7 +12,8 @@ import pytest
 import models
 from api.access import Actor
 from api.errors import InvalidInput, StreamLagged
-from api.events.feed import EventPosition, EventSelection, PlacedEvent
+from api.events.feed import EventSelection
+from api.events.order import EventPosition, PlacedEvent
 from models import ConnectionEventType, ConnectionStatus, FolderKind, Permission, fold
 from models.database import transaction
 from models.notices import notify
@@ -88,7 +89,7 @@ class Watcher:
 async def settled(here: Installation, count: int) -> None:
     """Until so many events are past the horizon: on PostgreSQL other databases of the server can hold it back for a moment."""
     async with asyncio.timeout(10):
-        while len(await here.patchbay.feed._after(START)) < count:
+        while len(await here.patchbay.feed._order.after(START)) < count:
             await asyncio.sleep(0.01)
 
 

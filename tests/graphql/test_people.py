@@ -562,4 +562,4 @@ async def settled(graph: Graph, watchers: int) -> None:
         while len(feed._subscribers) < watchers:
             await asyncio.sleep(0)
         # Each asks where the log stands before it waits.
-        await feed._now()
+        await feed._order.now()
