@@ -10,6 +10,7 @@ from models.crypto_key import CryptoKey, CryptoKeyPurpose, CryptoKeyState, KeyCh
 from models.event import ConnectionEvent, ConnectionEventType
 from models.fields import Sealed
 from models.folder import Folder, FolderGrant, FolderKind, Permission
+from models.former_folder import FormerFolder
 from models.group import FolderGroupGrant, Group, GroupMember
 from models.idempotency import IdempotencyKey
 from models.oauth_app import OAuthApp, OAuthAppOrigin
@@ -19,6 +20,9 @@ from models.session import Session, SignInFlow, SignInLink
 from models.status import ConnectionStatus, Fixer, StatusReason, StatusReasonCode
 from models.token_journal import TokenJournal
 from models.user import User
+from models.webhook import Webhook
+from models.webhook_cursor import WebhookCursor
+from models.webhook_delivery import DeliveryState, WebhookDelivery
 
 __all__ = [
     "ApiToken",
@@ -38,11 +42,13 @@ __all__ = [
     "CryptoKey",
     "CryptoKeyPurpose",
     "CryptoKeyState",
+    "DeliveryState",
     "Fixer",
     "Folder",
     "FolderGrant",
     "FolderGroupGrant",
     "FolderKind",
+    "FormerFolder",
     "Group",
     "GroupMember",
     "IdempotencyKey",
@@ -60,5 +66,8 @@ __all__ = [
     "StatusReasonCode",
     "TokenJournal",
     "User",
+    "Webhook",
+    "WebhookCursor",
+    "WebhookDelivery",
     "fold",
 ]

@@ -9,6 +9,7 @@ and then end one of them. So there is one order, for everybody; what is not need
 4. connections, by their ids, and then what hangs upon them: credential, journal
 5. OAuth apps; one that is to be deleted is held with its key from the beginning, so that it waits for those who are about to refer to it
 6. consents
+7. webhooks, then what is to be delivered to them; the place in the log that their messages come from is held before any of them
 
 The lock upon the keys of the vault is held together with no other, and a rotation holds of the rows only those that nobody else holds.
 
@@ -30,6 +31,8 @@ class Lock(IntEnum):
     INSTALLED_CONNECTORS = 3_870_215_002
     # The states of the keys of the vault.
     KEYS = 3_870_215_003
+    # How many webhooks there are.
+    WEBHOOKS = 3_870_215_004
 
 
 async def hold(lock: Lock, *, to_change: bool) -> None:

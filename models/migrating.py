@@ -26,11 +26,22 @@ _ADVISORY_LOCK = 7_246_358_190_447
 
 
 # Events are ordered by the transaction that wrote them, and none is from a transaction that is yet to come, unless the database was
-# restored on a server that has counted less far. Then all of them were written before any that follows.
+# restored on a server that has counted less far. Then all of them were written before any that follows: first those of which the
+# messages for webhooks were made, then those of which they were not, with the cursor between them.
 _ADOPT_EVENTS = """
-UPDATE connection_event SET xid = '1'
-WHERE EXISTS (SELECT 1 FROM connection_event WHERE xid >= pg_snapshot_xmax(pg_current_snapshot()))
-RETURNING id
+WITH elsewhere AS (
+  SELECT 1 AS one FROM connection_event WHERE xid >= pg_snapshot_xmax(pg_current_snapshot()) LIMIT 1
+), adopted AS (
+  UPDATE connection_event SET xid = CASE
+    WHEN EXISTS (SELECT 1 FROM webhook_cursor WHERE (xid, connection_event.id) > (writer::text::xid8, event_id)) THEN '2'::xid8
+    ELSE '1'::xid8 END
+  WHERE EXISTS (SELECT 1 FROM elsewhere) RETURNING id
+), begun AS (
+  UPDATE webhook SET begins_transaction = 0, begins_id = 0 WHERE EXISTS (SELECT 1 FROM elsewhere)
+), read AS (
+  UPDATE webhook_cursor SET writer = 1, event_id = 9223372036854775807 WHERE EXISTS (SELECT 1 FROM elsewhere)
+)
+SELECT id FROM adopted
 """
 
 

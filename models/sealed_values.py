@@ -15,6 +15,7 @@ from models.fields import Sealed
 from models.oauth_app import OAuthApp
 from models.rows import for_each, rows
 from models.token_journal import TokenJournal
+from models.webhook import Webhook
 
 # How a sealed value begins: its form, and the key that sealed it.
 HEADER_BYTES: Final = 6
@@ -77,4 +78,6 @@ SEALED_COLUMNS: Final = (
     SealedColumn(OAuthApp, "previous_secret"),
     SealedColumn(Authorization, "secrets"),
     SealedColumn(TokenJournal, "answer"),
+    SealedColumn(Webhook, "secret"),
+    SealedColumn(Webhook, "previous_secret"),
 )

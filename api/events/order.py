@@ -6,6 +6,7 @@ transaction that wrote them, and read only once no older transaction is still op
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import models
@@ -19,6 +20,7 @@ SELECT * FROM connection_event
 WHERE (xid, id) > (($1::bigint)::text::xid8, $2) AND xid < pg_snapshot_xmin(pg_current_snapshot())
 ORDER BY xid, id LIMIT $3
 """
+_FIRST_SINCE = "SELECT * FROM connection_event WHERE at >= $1 ORDER BY {order} LIMIT 1"
 _NOW_ON_SQLITE = "SELECT 0 AS writer, COALESCE(MAX(id), 0) AS id FROM connection_event"
 _NOW_ON_POSTGRESQL = """
 SELECT (pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1) AS writer, COALESCE(MAX(id), 0) AS id FROM connection_event
@@ -52,6 +54,13 @@ class EventOrder:
         else:
             found = await rows(_AFTER_ON_POSTGRESQL, [position.transaction, position.id, _BATCH])
         return [placed_event(row) for row in found]
+
+    async def before(self, moment: datetime) -> EventPosition:
+        """Behind what happened before that moment, as far as nothing later is before it."""
+        order = "id" if self._database.dialect == "sqlite" else "xid, id"
+        found = await rows(_FIRST_SINCE.format(order=order), [moment])
+        first = placed_event(found[0]).position if found else await self.now()
+        return EventPosition(first.transaction, first.id - 1) if found else first
 
     async def now(self) -> EventPosition:
         """After everything that is committed by now."""

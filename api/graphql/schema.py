@@ -21,10 +21,23 @@ from api.graphql.moments import DATE_TIME
 from api.graphql.oauth_apps import OAuthAppMutation, OAuthAppQuery
 from api.graphql.policies import PolicyMutation, PolicyQuery
 from api.graphql.users import UserMutation, UserQuery
+from api.graphql.webhook_upkeep import WebhookMutation
+from api.graphql.webhooks import WebhookQuery
 
 
 @strawberry.type(description="What can be asked. What the viewer may not see does not exist: then the answer is null.")
-class Query(UserQuery, GroupQuery, ConnectorQuery, FolderQuery, ConnectionQueries, ConnectingQuery, OAuthAppQuery, AuditQuery, PolicyQuery):
+class Query(
+    UserQuery,
+    GroupQuery,
+    ConnectorQuery,
+    FolderQuery,
+    ConnectionQueries,
+    ConnectingQuery,
+    OAuthAppQuery,
+    AuditQuery,
+    PolicyQuery,
+    WebhookQuery,
+):
     pass
 
 
@@ -40,6 +53,7 @@ class Mutation(
     OAuthAppUpkeepMutation,
     ConnectorMutation,
     PolicyMutation,
+    WebhookMutation,
 ):
     pass
 

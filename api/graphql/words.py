@@ -16,6 +16,7 @@ from models import (
     AuthorizationStatus,
     ConnectionEventType,
     ConnectionStatus,
+    DeliveryState,
     Fixer,
     FolderKind,
     OAuthAppOrigin,
@@ -198,6 +199,14 @@ _describe(
     MOVED="It was moved from one folder to another.",
     OWNER_CHANGED="It was given another owner.",
     DELETED="It was deleted.",
+)
+_describe(
+    DeliveryState,
+    "WebhookDeliveryState",
+    "Whether a message arrived.",
+    PENDING="Not yet: it is sent until it does, for three days.",
+    DELIVERED="The receiver took it.",
+    FAILED="It was given up.",
 )
 _describe(
     OAuthAppOrigin,

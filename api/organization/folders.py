@@ -177,7 +177,9 @@ class Folders:
                 ) from None
             try:
                 async with transaction():
+                    # With the webhooks upon it. Those above are still to be told of what happened here.
                     await folder.delete()
+                    await models.FormerFolder.create(id=folder.id, parent_id=folder.parent_id)
             except IntegrityError:
                 # Somebody was faster, and put something in.
                 raise _not_empty() from None

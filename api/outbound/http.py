@@ -90,9 +90,12 @@ class DeadlineExceeded(OutboundError):
 
 
 class AnswerTooLarge(OutboundError):
-    def __init__(self, origin: str, what: str) -> None:
+    """`status` is that of the answer, where it came as far as that."""
+
+    def __init__(self, origin: str, what: str, *, status: int | None = None) -> None:
         super().__init__(origin, f"{origin} sent {what} larger than allowed.", may_have_arrived=True)
         self.what = what
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +247,7 @@ class OutboundClient:
                 if len(body) > max_bytes:
                     # An answer that is not read to its end costs its connection: it is not used again.
                     response.close()
-                    raise AnswerTooLarge(destination.origin, "a body")
+                    raise AnswerTooLarge(destination.origin, "a body", status=response.status)
             return Answer(response.status, response.headers, bytes(body))
 
     def _open_socket(self, address: tuple[Any, ...]) -> socket.socket:
