@@ -2,8 +2,8 @@
 
 Each place where a secret comes into being is a row of `SLOTS`. After each test every secret of it is looked for, raw and as base64,
 base64url, hexadecimal and URL-encoded text, in what was let out: log records, the bodies and frames that our applications answered with,
-audit entries, events, the sentences of expected errors, what pytest captured, and the files of databases and couriers below the test's
-folder. One that is found fails the test, by the name of its slot and of the channel, never by its text.
+audit entries, events, messages to webhooks, the sentences of expected errors, what pytest captured, and the files of databases and
+couriers below the test's folder. One that is found fails the test, by the name of its slot and of the channel, never by its text.
 
 A test of something that shows a secret, because that is what it is for, says so by `@pytest.mark.shows_secrets("why", "channel", "slot")`;
 the slot may be left out, and the channel too.
@@ -69,6 +69,8 @@ SLOTS = {
     "other typed field": "Vault.seal",
     "PKCE verifier": "Vault.seal",
     "answer in the token journal": "Vault.seal",
+    "webhook secret": "Vault.seal",
+    "webhook’s former secret": "Vault.seal",
     "signed assertion": "assertions.sign",
     "state or flow cookie": "tokens.new_cookie",
     "session cookie": "tokens.new_cookie",
@@ -203,6 +205,10 @@ def _sealed(_: object, __: Vault, plain: bytes, place: Place) -> None:
             CANARIES.plant("operator’s client secret" if place.folder is None else "own app’s client secret", plain)
         case "oauth_app", "previous_secret":
             CANARIES.plant("previous client secret", plain)
+        case "webhook", "secret":
+            CANARIES.plant("webhook secret", plain)
+        case "webhook", "previous_secret":
+            CANARIES.plant("webhook’s former secret", plain)
         case "token_journal", _ if plain.startswith(b"{"):
             CANARIES.plant("answer in the token journal", plain)
         case (("credential" | "authorization_flow"), _) if plain.startswith(b"{"):
@@ -313,7 +319,8 @@ def _watch_answers() -> None:
 
 
 def _watch_rows_and_errors() -> None:
-    for model, channel in ((models.AuditEntry, "the audit log"), (models.ConnectionEvent, "an event")):
+    watched = {models.AuditEntry: "the audit log", models.ConnectionEvent: "an event", models.WebhookDelivery: "a message"}
+    for model, channel in watched.items():
         _after(model, "__init__", lambda _, __, channel=channel, **columns: CANARIES.note(channel, columns))
     _after(PatchbayError, "__init__", lambda _, error, *__, **___: CANARIES.note("an error", (error.args, error.message, error.remedy)))
 

@@ -70,15 +70,20 @@ class Replaying:
 
         Raises NotFound, PermissionDenied, InvalidInput, Conflict.
         """
-        if (after is None) == (since is None):
-            raise InvalidInput({"since": "give either a moment or, as `after`, the cursor of an event"})
         async with self._audit.act(actor, "webhook.replay", webhook_id) as act, self._log.change():
             webhook = await self._enabled(actor, webhook_id)
-            start = after if after is not None else await self._order.before(since or self._clock())
+            start = await self._start(after, since)
             replayed = await self._replay(webhook, start)
             detail = f"{replayed.deliveries} deliveries"
             await act.done(subject_name=origin_of(webhook.url), folder_id=webhook.folder_id, detail=detail)
         return replayed
+
+    async def _start(self, after: EventPosition | None, since: datetime | None) -> EventPosition:
+        if after is not None and since is None:
+            return after
+        if since is not None and after is None:
+            return await self._order.before(since)
+        raise InvalidInput({"since": "give either a moment or, as `after`, the cursor of an event"})
 
     async def _replay(self, webhook: models.Webhook, position: EventPosition) -> Replayed:
         made, end = 0, await self._end(webhook)

@@ -1,4 +1,4 @@
-"""When a message is sent again: the schedule of Standard Webhooks 1.0, ten attempts within 75 hours and 36 minutes."""
+"""When a message is sent again: the schedule of Standard Webhooks 1.0, ten attempts within 75 hours and 35 minutes."""
 
 import random
 from datetime import timedelta

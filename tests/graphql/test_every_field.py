@@ -62,7 +62,15 @@ async def ids(graph: Graph) -> dict[str, str]:
     )  # fmt: skip
     group = await models.Group.create(name="Staff", name_key="staff", created_at=graph.here.clock())
     token = await people.add_token(ada.user_id, name="Ada's")
+    url = f"{graph.here.patchbay.settings.public_url}/nothing"
+    webhook = (await graph.here.patchbay.webhooks.create(ada, folder_id=folder, url=url)).webhook
+    delivery = await models.WebhookDelivery.create(
+        webhook=webhook, message_id="msg_1", event_id=1, event_type=models.ConnectionEventType.CREATED, payload="{}",
+        state=models.DeliveryState.DELIVERED, created_at=graph.here.clock(),
+    )  # fmt: skip
     named: dict[str, UUID] = {
+        **dict.fromkeys(["webhook", "webhookId", "enableWebhook", "disableWebhook", "deleteWebhook", "sendTestWebhook"], webhook.id),
+        "resendWebhookDelivery": delivery.id,
         **dict.fromkeys(["folder", "folderId", "parentId", "deleteFolder"], folder),
         **dict.fromkeys(["connection", "connectionId"], connection.id),
         **dict.fromkeys(["authorization", "cancelAuthorization", "authorizationChanged"], authorization.id),

@@ -14,7 +14,7 @@ from api.access import Actor
 from api.graphql import routes
 from api.graphql.context import Context
 from api.graphql.schema import schema
-from models import FolderKind, OAuthAppOrigin, Permission
+from models import ConnectionEventType, FolderKind, OAuthAppOrigin, Permission
 from tests.graphql.asking import Graph
 from tests.graphql.endpoint import open_routes
 from tests.graphql.filling import Root, roots
@@ -89,7 +89,16 @@ async def things_of(graph: Graph, owner: Actor, folder_id: UUID) -> dict[str, st
     # Below the folder, so that what one may do there one may do here too.
     below = folder_id if folder.kind is FolderKind.SHARED else None
     elsewhere = await here.patchbay.folders.create(graph.viewer, name=name, parent_id=below)
+    # At an address that is allowed, and where nothing is.
+    url = f"{here.patchbay.settings.public_url}/nothing"
+    webhook = (await here.patchbay.webhooks.create(owner, folder_id=folder_id, url=url)).webhook
+    delivery = await models.WebhookDelivery.create(
+        webhook=webhook, message_id=name, event_id=1, event_type=ConnectionEventType.CREATED, payload="{}", next_attempt_at=here.clock(),
+        created_at=here.clock(),
+    )  # fmt: skip
     named: dict[str, UUID] = {
+        **dict.fromkeys(["webhook", "webhookId", "enableWebhook", "disableWebhook", "deleteWebhook", "sendTestWebhook"], webhook.id),
+        "resendWebhookDelivery": delivery.id,
         **dict.fromkeys(["folder", "folderId", "parentId", "folderIds", "deleteFolder"], folder_id),
         **dict.fromkeys(["connection", "connectionId", "subjectId"], connection.id),
         **dict.fromkeys(["authorization", "cancelAuthorization"], authorization.id),

@@ -62,6 +62,7 @@ def test_every_error_of_a_mutation_implements_the_interface() -> None:
     members = {member.name: member for union in unions for member in union.types if member.name.endswith("Error")}
 
     assert len(unions) == 20
+    assert len(unions) == 26
     assert [name for name, member in members.items() if [interface.name for interface in member.interfaces] != ["Error"]] == []
 
 
@@ -76,6 +77,7 @@ def test_every_mutation_answers_with_a_union() -> None:
 
 def test_no_answer_has_a_place_for_a_secret() -> None:
     """But for the text of a new API token, which is shown once, and for the credential that is issued."""
+    """But for the text of a new API token, and the secret of a webhook, which are shown once."""
     objects = [(name, kind) for name, kind in OURS.items() if isinstance(kind, GraphQLObjectType)]
     suspicious = ("secret", "token", "password", "verifier", "sealed")
 
@@ -85,6 +87,7 @@ def test_no_answer_has_a_place_for_a_secret() -> None:
         "AuditEntry.tokenId",
         "CreateApiTokenSuccess.apiToken",
         "CreateApiTokenSuccess.token",
+        "CreateWebhookSuccess.secret",
         "CredentialField.secret",
         "IssuedCredential.accessToken",
         "IssuedCredential.tokenType",
@@ -92,6 +95,7 @@ def test_no_answer_has_a_place_for_a_secret() -> None:
         "Mutation.retireOAuthAppSecret",
         "Mutation.revokeApiToken",
         "Mutation.rotateOAuthAppSecret",
+        "Mutation.rotateWebhookSecret",
         "OAuthApp.connectionsOnPreviousSecret",
         "OAuthApp.previousSecretRetained",
         "OAuthApp.secretExpiresAt",
@@ -99,4 +103,7 @@ def test_no_answer_has_a_place_for_a_secret() -> None:
         "OAuthAppSuccess.secretAccepted",
         "Query.tokens",
         "RevokeApiTokenSuccess.apiTokenId",
+        "RotateWebhookSecretSuccess.secret",
+        "Webhook.previousSecretRetainedUntil",
+        "Webhook.secretSetAt",
     ]

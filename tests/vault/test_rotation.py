@@ -27,9 +27,9 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("database")]
 FOLDER = UUID(int=7)
 CLOCK = HeldClock()
 ROWS = 6
-VALUES = ROWS * 5
+VALUES = ROWS * 7
 # Of four values at most, and each column ends with one that is not full.
-BATCHES = 2 * 5
+BATCHES = 2 * 7
 ONLY_K1 = MasterKeys([K1])
 
 
@@ -86,6 +86,7 @@ async def fill(vault: Vault) -> None:
     for number in range(ROWS):
         await add_app(vault)
         await add_journal(vault)
+        await add_webhook(vault, user)
         await add_connection(vault, user, number)
         await add_flow(vault, user)
 
@@ -123,6 +124,20 @@ async def add_journal(vault: Vault) -> UUID:
         answered_at=CLOCK(),
     )
     return row
+
+
+async def add_webhook(vault: Vault, user: models.User) -> None:
+    row = uuid4()
+    await models.Webhook.create(
+        id=row,
+        folder_id=FOLDER,
+        url="https://example.com/",
+        secret=sealed(vault, "webhook", "secret", row),
+        previous_secret=sealed(vault, "webhook", "previous_secret", row),
+        secret_set_at=CLOCK(),
+        created_by_id=user.id,
+        created_at=CLOCK(),
+    )
 
 
 async def add_connection(vault: Vault, user: models.User, number: int) -> None:
@@ -197,7 +212,7 @@ async def test_a_rotation_seals_every_value_of_every_column_anew(vault: Vault) -
     assert told == [
         "Made the data key 3, wrapped by the master key k1.",
         "The data key 3 is active: what is sealed from now on is sealed with it.",
-        "Sealed 30 values anew, with the data key 3.",
+        "Sealed 42 values anew, with the data key 3.",
         "The data key 1 is retired: nothing is sealed with it any more.",
     ]
 
@@ -391,7 +406,7 @@ async def test_the_status_says_what_there_is_and_what_to_do_next(vault: Vault) -
         ("k2", K2.check_value(), 0, Given.YES, True),
     ]
     assert [(key.id, key.state, key.master_key, key.values, key.servers) for key in before.keys] == [
-        (1, CryptoKeyState.ACTIVE, "k1", 30, ["one"]),
+        (1, CryptoKeyState.ACTIVE, "k1", 42, ["one"]),
         (2, CryptoKeyState.ACTIVE, "k1", 0, []),
     ]
     assert before.advice == ["Run `patchbay keys rewrap`: the master key k1 still wraps 2 keys."]
