@@ -1,7 +1,10 @@
 """Backup and restore on PostgreSQL as the README tells it: by pg_dump and pg_restore, into an empty database."""
 
+import asyncio
+import json
 import subprocess
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,6 +18,8 @@ from api.vault.sealed_values import Opened, open_all
 from models.database import migrate, rows
 from tests.clock import HeldClock
 from tests.installation import installed
+from tests.webhooks.receiver import receiving
+from tests.webhooks.scene import Scene
 
 pytestmark = pytest.mark.anyio
 
@@ -65,3 +70,37 @@ async def test_a_dump_that_is_restored_elsewhere_opens_with_the_same_key_and_goe
     assert [placed.position.transaction for placed in history][1:] == [1, 1]
     assert await migrate(bare_postgresql_url) == []
     assert caplog.messages.count("events of another database server were put in order") == 1
+
+
+async def test_what_was_not_made_into_messages_yet_is_after_a_restore_and_nothing_twice(
+    postgresql_url: str, bare_postgresql_url: str, tmp_path: Path
+) -> None:
+    clock, dump = HeldClock(datetime.now(UTC)), tmp_path / "patchbay.dump"
+    async with receiving() as receiver, installed(postgresql_url, tmp_path, clock, PATCHBAY_EGRESS_ALLOW=receiver.host) as here:
+        scene = Scene(here, receiver)
+        await scene.listen()
+        await scene.connect(name="told")
+        await scene.settle()
+        async with scene.dispatcher._turn:
+            await scene.connect(name="not yet told")
+            # As on a server that has counted further than the one that it is restored on.
+            await rows("UPDATE connection_event SET xid = (xid::text::bigint + 9000000000)::text::xid8")
+            await rows("UPDATE webhook_cursor SET writer = writer + 9000000000")
+            run("pg_dump", "--format=custom", "--file", dump, libpq(postgresql_url))
+        before = [each.data["connectionName"] for each in receiver.received]
+        receiver.received.clear()
+    run("pg_restore", "--exit-on-error", "--single-transaction", "--no-owner", "--dbname", libpq(bare_postgresql_url), dump)
+    assert await migrate(bare_postgresql_url) == []
+
+    settings = replace(here.patchbay.settings, database_url=Secret(bare_postgresql_url))
+    async with receiving() as receiver, open_patchbay(settings, clock=clock) as restored:
+        await models.Webhook.all().update(url=receiver.url())
+        await restored.connections.rename(here.ada, (await models.Connection.get(name="told")).id, "renamed")
+        async with asyncio.timeout(15):
+            while await models.WebhookDelivery.all().count() < 2:
+                await restored.webhook_dispatcher.settled()
+        told = [
+            json.loads(delivery.payload)["data"]["connectionName"] for delivery in await models.WebhookDelivery.all().order_by("event_id")
+        ]
+    assert before == ["told"]
+    assert told == ["told", "not yet told"]
