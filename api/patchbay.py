@@ -44,7 +44,6 @@ from api.courier.wire import Terms
 from api.errors import InvalidSettings, StartRefused
 from api.events.feed import EventFeed
 from api.events.log import EventLog
-from api.events.order import EventOrder
 from api.events.wakeup import Wakeup
 from api.oauth.client import OAuthClient
 from api.oauth.openid import OpenIdClient, OpenIdProvider
@@ -71,14 +70,7 @@ from api.vault.key_services import TransitServer
 from api.vault.keys import MasterKeys
 from api.vault.opening import open_vault
 from api.vault.vault import Vault
-from api.webhooks.dispatcher import WebhookDispatcher
-from api.webhooks.outbox import Outbox
-from api.webhooks.outcomes import WebhookOutcomes
-from api.webhooks.reading import WebhookReading
-from api.webhooks.replaying import Replaying
-from api.webhooks.secrets import WebhookSecrets
-from api.webhooks.sending import WebhookSender
-from api.webhooks.service import Webhooks
+from api.webhooks.parts import Webhooks, assemble_webhooks
 from models.database import Database, open_database
 from models.rows import database_time
 
@@ -117,9 +109,6 @@ class Patchbay:
     refresh_loop: RefreshLoop
     replicas: Replicas
     webhooks: Webhooks
-    webhook_reading: WebhookReading
-    webhook_replaying: Replaying
-    webhook_dispatcher: WebhookDispatcher
 
 
 @asynccontextmanager
@@ -165,7 +154,7 @@ async def open_patchbay(
             await stack.enter_async_context(patchbay.refresher.running())
         if refreshes:
             await stack.enter_async_context(patchbay.refresh_loop.running())
-            await stack.enter_async_context(patchbay.webhook_dispatcher.running(listens=not serves))
+            await stack.enter_async_context(patchbay.webhooks.dispatcher.running(listens=not serves))
         yield patchbay
 
 
@@ -309,17 +298,8 @@ def _assemble(
             clock=clock,
         ),
         replicas=replicas,
-        webhooks=webhooks,
-        webhook_reading=WebhookReading(access),
-        webhook_replaying=Replaying(access, outbox, order, log=log, audit=audit, clock=clock),
-        webhook_dispatcher=WebhookDispatcher(
-            outbox,
-            webhook_sender,
-            WebhookOutcomes(audit, clock, chance),
-            replicas,
-            database=database,
-            wakeup=wakeup,
-            clock=clock,
+        webhooks=assemble_webhooks(
+            access, vault, http, replicas, database=database, wakeup=wakeup, log=log, audit=audit, clock=clock, chance=chance
         ),
     )
 

@@ -98,7 +98,7 @@ async def test_what_was_not_made_into_messages_yet_is_after_a_restore_and_nothin
         await restored.connections.rename(here.ada, (await models.Connection.get(name="told")).id, "renamed")
         async with asyncio.timeout(15):
             while await models.WebhookDelivery.all().count() < 2:
-                await restored.webhook_dispatcher.settled()
+                await restored.webhooks.dispatcher.settled()
         told = [
             json.loads(delivery.payload)["data"]["connectionName"] for delivery in await models.WebhookDelivery.all().order_by("event_id")
         ]

@@ -12,6 +12,7 @@ from api.graphql.context import Info
 from api.graphql.errors import ConflictError, InvalidInputError, NotFoundError, PermissionDeniedError, answering
 from api.graphql.ids import graph_id, id_of
 from api.graphql.webhooks import Webhook, WebhookDelivery
+from api.webhooks.managing import Managing
 from models import ConnectionEventType
 
 _WHO = "Needs MANAGE in its folder; in a workspace, its owner; without a folder, an administrator."
@@ -139,7 +140,7 @@ class WebhookMutation:
         self, info: Info, input: Annotated[CreateWebhookInput, strawberry.argument(description="The webhook.")]
     ) -> CreateWebhookResult:
         folder_id = None if input.folder_id is None else id_of(input.folder_id, "folder")
-        new = await info.context.patchbay.webhooks.create(info.context.actor, folder_id=folder_id, url=input.url, events=input.events)
+        new = await _managing(info).create(info.context.actor, folder_id=folder_id, url=input.url, events=input.events)
         return CreateWebhookSuccess(webhook=Webhook.of(new.webhook), secret=new.secret.reveal())
 
     @strawberry.mutation(description=f"Change a webhook. {_WHO}")
@@ -147,7 +148,7 @@ class WebhookMutation:
     async def update_webhook(
         self, info: Info, input: Annotated[UpdateWebhookInput, strawberry.argument(description="The changes.")]
     ) -> WebhookResult:
-        webhooks, id = info.context.patchbay.webhooks, id_of(input.webhook_id, _NOUN)
+        webhooks, id = _managing(info), id_of(input.webhook_id, _NOUN)
         return WebhookSuccess(webhook=Webhook.of(await webhooks.update(info.context.actor, id, url=input.url, events=input.events)))
 
     @strawberry.mutation(description=f"Give a webhook a new secret; for a while messages are signed with both. {_WHO}")
@@ -155,7 +156,7 @@ class WebhookMutation:
     async def rotate_webhook_secret(
         self, info: Info, input: Annotated[RotateWebhookSecretInput, strawberry.argument(description="The rotation.")]
     ) -> RotateWebhookSecretResult:
-        webhooks, id = info.context.patchbay.webhooks, id_of(input.webhook_id, _NOUN)
+        webhooks, id = _managing(info), id_of(input.webhook_id, _NOUN)
         new = await webhooks.rotate_secret(info.context.actor, id, previous_ends_at=input.previous_secret_ends_at)
         return RotateWebhookSecretSuccess(webhook=Webhook.of(new.webhook), secret=new.secret.reveal())
 
@@ -165,23 +166,23 @@ class WebhookMutation:
     )
     @answering(NotFound, PermissionDenied)
     async def enable_webhook(self, info: Info, id: WebhookId) -> WebhookResult:
-        return WebhookSuccess(webhook=Webhook.of(await info.context.patchbay.webhooks.enable(info.context.actor, id_of(id, _NOUN))))
+        return WebhookSuccess(webhook=Webhook.of(await _managing(info).enable(info.context.actor, id_of(id, _NOUN))))
 
     @strawberry.mutation(description=f"Send a webhook nothing until it is enabled again. {_WHO}")
     @answering(NotFound, PermissionDenied)
     async def disable_webhook(self, info: Info, id: WebhookId) -> WebhookResult:
-        return WebhookSuccess(webhook=Webhook.of(await info.context.patchbay.webhooks.disable(info.context.actor, id_of(id, _NOUN))))
+        return WebhookSuccess(webhook=Webhook.of(await _managing(info).disable(info.context.actor, id_of(id, _NOUN))))
 
     @strawberry.mutation(description=f"Delete a webhook, and all that waits for it. {_WHO}")
     @answering(NotFound, PermissionDenied)
     async def delete_webhook(self, info: Info, id: WebhookId) -> DeleteWebhookResult:
-        deleted = await info.context.patchbay.webhooks.delete(info.context.actor, id_of(id, _NOUN))
+        deleted = await _managing(info).delete(info.context.actor, id_of(id, _NOUN))
         return DeleteWebhookSuccess(webhook_id=graph_id(deleted))
 
     @strawberry.mutation(description=f"Send a message of the type `webhook.test`, now and once, also to one that is disabled. {_WHO}")
     @answering(NotFound, PermissionDenied, Conflict)
     async def send_test_webhook(self, info: Info, id: WebhookId) -> SendTestWebhookResult:
-        outcome = await info.context.patchbay.webhooks.send_test(info.context.actor, id_of(id, _NOUN))
+        outcome = await _managing(info).send_test(info.context.actor, id_of(id, _NOUN))
         message = outcome.error or f"It arrived: the receiver answered {outcome.status}."
         return SendTestWebhookSuccess(delivered=outcome.is_delivered, status=outcome.status, message=message)
 
@@ -192,7 +193,7 @@ class WebhookMutation:
     async def resend_webhook_delivery(
         self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="The delivery.")]
     ) -> ResendWebhookDeliveryResult:
-        delivery = await info.context.patchbay.webhook_replaying.resend(info.context.actor, id_of(id, "webhook delivery"))
+        delivery = await info.context.patchbay.webhooks.replaying.resend(info.context.actor, id_of(id, "webhook delivery"))
         return ResendWebhookDeliverySuccess(delivery=WebhookDelivery.of(delivery))
 
     @strawberry.mutation(
@@ -203,7 +204,7 @@ class WebhookMutation:
     async def replay_webhook(
         self, info: Info, input: Annotated[ReplayWebhookInput, strawberry.argument(description="What is sent again.")]
     ) -> ReplayWebhookResult:
-        replaying, id = info.context.patchbay.webhook_replaying, id_of(input.webhook_id, _NOUN)
+        replaying, id = info.context.patchbay.webhooks.replaying, id_of(input.webhook_id, _NOUN)
         replayed = await replaying.replay(info.context.actor, id, after=_position(input.after, info), since=input.since)
         return ReplayWebhookSuccess(
             webhook=Webhook.of(replayed.webhook),
@@ -211,6 +212,10 @@ class WebhookMutation:
             end_cursor=write_cursor(replayed.end, info.context.patchbay.vault),
             is_complete=replayed.is_complete,
         )
+
+
+def _managing(info: Info) -> Managing:
+    return info.context.patchbay.webhooks.managing
 
 
 def _position(cursor: str | None, info: Info) -> EventPosition | None:

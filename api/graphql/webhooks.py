@@ -102,7 +102,7 @@ class Webhook:
         after: After = None,
         state: Annotated[DeliveryState | None, strawberry.argument(description="Only those in this state.")] = None,
     ) -> Page[WebhookDelivery]:
-        reading, cursors = info.context.patchbay.webhook_reading, Cursors(info.context, "webhook_deliveries", [self.row.id, state])
+        reading, cursors = info.context.patchbay.webhooks.reading, Cursors(info.context, "webhook_deliveries", [self.row.id, state])
         written = cursors.read(after)
         before = None if written is None else (datetime.fromisoformat(written[0]), UUID(written[1]))
         rows, has_next = await reading.deliveries(self.row, state=state, first=checked_first(first), before=before)
@@ -123,7 +123,7 @@ class WebhookQuery:
     ) -> Page[Webhook]:
         cursors = Cursors(info.context, "webhooks", folder_id)
         position = cursors.read(after)
-        rows, has_next, total = await info.context.patchbay.webhook_reading.page(
+        rows, has_next, total = await info.context.patchbay.webhooks.reading.page(
             info.context.actor,
             # What is no id names no folder, and no folder has webhooks.
             folder_id=None if folder_id is None else find_id(folder_id) or UUID(int=0),
@@ -136,5 +136,5 @@ class WebhookQuery:
     @strawberry.field(description="One webhook; null for who does not manage it.")
     async def webhook(self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="The webhook.")]) -> Webhook | None:
         known = find_id(id)
-        row = None if known is None else await info.context.patchbay.webhook_reading.find(info.context.actor, known)
+        row = None if known is None else await info.context.patchbay.webhooks.reading.find(info.context.actor, known)
         return None if row is None else Webhook.of(row)

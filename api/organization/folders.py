@@ -167,6 +167,7 @@ class Folders:
             if await models.Connection.exists(folder_id=folder.id) or await models.Folder.exists(parent_id=folder.id):
                 raise _not_empty()
             await models.Authorization.filter(folder_id=folder.id).delete()
+            webhooks = await models.Webhook.filter(folder_id=folder.id).delete()
             try:
                 async with transaction():
                     await models.OAuthApp.filter(folder_id=folder.id).delete()
@@ -177,13 +178,14 @@ class Folders:
                 ) from None
             try:
                 async with transaction():
-                    # With the webhooks upon it. Those above are still to be told of what happened here.
+                    # Webhooks above are still to be told of what happened here.
                     await folder.delete()
                     await models.FormerFolder.create(id=folder.id, parent_id=folder.parent_id)
             except IntegrityError:
                 # Somebody was faster, and put something in.
                 raise _not_empty() from None
-            await act.done(subject_name=folder.name, folder_id=folder.id)
+            detail = f"with {webhooks} webhooks" if webhooks else None
+            await act.done(subject_name=folder.name, folder_id=folder.id, detail=detail)
         return folder.id
 
     async def set_access(self, actor: Actor, folder_id: UUID, user_id: UUID, permissions: Permission) -> models.Folder:

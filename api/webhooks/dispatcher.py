@@ -78,17 +78,20 @@ class WebhookDispatcher:
                 for task in (*loops, *self._attempts):
                     task.cancel()
 
-    async def tick(self) -> None:
-        """Make deliveries of what happened, and begin those attempts that are due and have a place."""
+    async def tick(self) -> bool:
+        """Make deliveries of what happened, and begin those attempts that are due and have a place; whether anybody listens."""
         # Leases would not hold, and what is due would be judged wrongly.
         if self._replicas.clock_deviates:
-            return
+            return False
         async with self._turn:
             await self._do_chores()
+            if not await models.Webhook.enabled().exists():
+                return False
             while await self._outbox.make_deliveries():
                 pass
             while await self._begin_due():
                 pass
+        return True
 
     async def settled(self) -> None:
         """Wait until no attempt is under way, nor one due that could be begun."""
@@ -100,10 +103,9 @@ class WebhookDispatcher:
     async def _run(self) -> None:
         while True:
             self._wanted.clear()
-            seconds = _IDLE_SECONDS
+            seconds = _POLL_SECONDS
             try:
-                await self.tick()
-                seconds = _POLL_SECONDS if await models.Webhook.enabled().exists() else _IDLE_SECONDS
+                seconds = _POLL_SECONDS if await self.tick() else _IDLE_SECONDS
             # The loop must live: while the database is away it looks again now and then, and misses nothing.
             except Exception:
                 logger.exception("webhooks not dispatched")

@@ -76,4 +76,5 @@ class Outbox:
 
     async def _make(self, batch: Sequence[PlacedEvent]) -> None:
         concerned = [concern for concern in await concerns(batch) if is_behind(concern.webhook, concern.placed.position)]
-        await models.WebhookDelivery.bulk_create([self.delivery_of(concern) for concern in concerned], batch_size=200)
+        made = [self.delivery_of(concern) for concern in concerned]
+        await models.WebhookDelivery.bulk_create(made, batch_size=200, ignore_conflicts=True)

@@ -45,7 +45,7 @@ class WebhookOutcomes:
         """Let the webhook know of it."""
         this = models.Webhook.filter(id=webhook.id)
         if outcome.is_delivered:
-            await this.filter(failing_since__not_isnull=True).update(failing_since=None, paused_until=None)
+            await this.filter(failing_since__not_isnull=True).update(failing_since=None)
             return
         await this.filter(failing_since__isnull=True).update(failing_since=now)
         if outcome.is_gone:

@@ -63,7 +63,7 @@ async def ids(graph: Graph) -> dict[str, str]:
     group = await models.Group.create(name="Staff", name_key="staff", created_at=graph.here.clock())
     token = await people.add_token(ada.user_id, name="Ada's")
     url = f"{graph.here.patchbay.settings.public_url}/nothing"
-    webhook = (await graph.here.patchbay.webhooks.create(ada, folder_id=folder, url=url)).webhook
+    webhook = (await graph.here.patchbay.webhooks.managing.create(ada, folder_id=folder, url=url)).webhook
     delivery = await models.WebhookDelivery.create(
         webhook=webhook, message_id="msg_1", event_id=1, event_type=models.ConnectionEventType.CREATED, payload="{}",
         state=models.DeliveryState.DELIVERED, created_at=graph.here.clock(),

@@ -91,7 +91,7 @@ async def things_of(graph: Graph, owner: Actor, folder_id: UUID) -> dict[str, st
     elsewhere = await here.patchbay.folders.create(graph.viewer, name=name, parent_id=below)
     # At an address that is allowed, and where nothing is.
     url = f"{here.patchbay.settings.public_url}/nothing"
-    webhook = (await here.patchbay.webhooks.create(owner, folder_id=folder_id, url=url)).webhook
+    webhook = (await here.patchbay.webhooks.managing.create(owner, folder_id=folder_id, url=url)).webhook
     delivery = await models.WebhookDelivery.create(
         webhook=webhook, message_id=name, event_id=1, event_type=ConnectionEventType.CREATED, payload="{}", next_attempt_at=here.clock(),
         created_at=here.clock(),

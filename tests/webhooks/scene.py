@@ -11,7 +11,7 @@ from uuid import UUID
 import models
 from api.access import Actor
 from api.webhooks.dispatcher import WebhookDispatcher
-from api.webhooks.service import NewSecret
+from api.webhooks.managing import NewSecret
 from models import ConnectionEventType
 from models.database import rows
 from models.webhook_cursor import THE_CURSOR
@@ -27,7 +27,7 @@ class Scene:
 
     @property
     def dispatcher(self) -> WebhookDispatcher:
-        return self.here.patchbay.webhook_dispatcher
+        return self.here.patchbay.webhooks.dispatcher
 
     async def listen(
         self,
@@ -39,7 +39,7 @@ class Scene:
     ) -> models.Webhook:
         """A webhook of the receiver, which knows its secret."""
         await self._calm()
-        new = await self.here.patchbay.webhooks.create(
+        new = await self.here.patchbay.webhooks.managing.create(
             actor or self.here.ada, folder_id=folder_id, url=self.receiver.url(path), events=events
         )
         self.know(new)

@@ -159,7 +159,7 @@ async def test_who_answers_gone_is_sent_nothing_more_until_it_is_enabled(scene: 
     assert (entry.actor_id, entry.outcome, entry.subject_id) == (None, models.AuditOutcome.DONE, str(webhook.id))
     assert [delivery.state for delivery in await scene.deliveries(webhook)] == [DeliveryState.DELIVERED, DeliveryState.FAILED]
 
-    await scene.here.patchbay.webhooks.enable(scene.here.ada, webhook.id)
+    await scene.here.patchbay.webhooks.managing.enable(scene.here.ada, webhook.id)
     await scene.here.patchbay.connections.rename(scene.here.ada, connection.id, "Again")
     await scene.here.patchbay.connections.disable(scene.here.ada, connection.id)
     await scene.settle()
@@ -231,7 +231,7 @@ async def test_a_receiver_that_says_nothing_ends_at_the_deadline(scene: Scene) -
     scene.receiver.stuck["/hook"] = asyncio.Event()
     webhook = await scene.listen()
 
-    sender = scene.here.patchbay.webhooks._sender
+    sender = scene.here.patchbay.webhooks.managing._sender
     outcome = await sender.send(webhook, "msg_1", "{}", deadline=timedelta(seconds=0.3))
     scene.receiver.stuck["/hook"].set()
 

@@ -66,13 +66,13 @@ def names_mean(scene: Scene, monkeypatch: pytest.MonkeyPatch, *addresses: str) -
     async def look_up(host: str) -> list[str]:
         return list(addresses)
 
-    monkeypatch.setattr(scene.here.patchbay.webhooks._guard, "_lookup", look_up)
+    monkeypatch.setattr(scene.here.patchbay.webhooks.managing._guard, "_lookup", look_up)
 
 
 async def test_a_webhook_says_what_it_is_for_and_shows_its_secret_once(scene: Scene) -> None:
     folder = await scene.folder("Sales")
 
-    new = await scene.here.patchbay.webhooks.create(scene.here.ada, folder_id=folder, url=scene.receiver.url())
+    new = await scene.here.patchbay.webhooks.managing.create(scene.here.ada, folder_id=folder, url=scene.receiver.url())
 
     webhook = await models.Webhook.get(id=new.webhook.id)
     assert (webhook.folder_id, webhook.url, webhook.created_by_id) == (folder, scene.receiver.url(), scene.here.ada.user_id)
@@ -88,7 +88,7 @@ async def test_a_webhook_says_what_it_is_for_and_shows_its_secret_once(scene: Sc
 
 async def test_an_address_that_is_not_called_is_refused_when_it_is_given(scene: Scene) -> None:
     webhook = await scene.listen()
-    ada, webhooks = scene.here.ada, scene.here.patchbay.webhooks
+    ada, webhooks = scene.here.ada, scene.here.patchbay.webhooks.managing
 
     for url in REFUSED:
         made = await refused(InvalidInput, lambda url=url: webhooks.create(ada, folder_id=None, url=url))  # type: ignore[misc]
@@ -104,7 +104,7 @@ async def test_a_name_that_means_no_public_address_is_refused(scene: Scene, monk
     names_mean(scene, monkeypatch, *addresses)
 
     error = await refused(
-        InvalidInput, lambda: scene.here.patchbay.webhooks.create(scene.here.ada, folder_id=None, url="https://example.com/")
+        InvalidInput, lambda: scene.here.patchbay.webhooks.managing.create(scene.here.ada, folder_id=None, url="https://example.com/")
     )
 
     assert error.message.startswith("The input is not valid: url: is not called")
@@ -113,7 +113,7 @@ async def test_a_name_that_means_no_public_address_is_refused(scene: Scene, monk
 async def test_a_name_that_changes_its_mind_is_not_called(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     names_mean(scene, monkeypatch, "93.184.216.34")
     url = f"https://rebinding.example/hook?{uuid4()}"
-    webhook = (await scene.here.patchbay.webhooks.create(scene.here.ada, folder_id=None, url=url)).webhook
+    webhook = (await scene.here.patchbay.webhooks.managing.create(scene.here.ada, folder_id=None, url=url)).webhook
     names_mean(scene, monkeypatch, "127.0.0.1")
     await scene.connect()
     await scene.settle()
@@ -136,7 +136,7 @@ async def test_an_address_that_is_allowed_no_more_is_not_called(scene: Scene) ->
 
 
 async def test_a_webhook_of_no_events_is_refused(scene: Scene) -> None:
-    webhooks = scene.here.patchbay.webhooks
+    webhooks = scene.here.patchbay.webhooks.managing
 
     error = await refused(InvalidInput, lambda: webhooks.create(scene.here.ada, folder_id=None, url=scene.receiver.url(), events=[]))
 
@@ -157,7 +157,7 @@ async def test_another_address_gets_what_waits(scene: Scene) -> None:
     connection = await scene.connect()
     await scene.settle()
 
-    await scene.here.patchbay.webhooks.update(
+    await scene.here.patchbay.webhooks.managing.update(
         scene.here.ada, webhook.id, url=scene.receiver.url("/new"), events=[ConnectionEventType.RENAMED]
     )
     await scene.settle(after=timedelta(seconds=6))
@@ -170,7 +170,7 @@ async def test_another_address_gets_what_waits(scene: Scene) -> None:
 
 async def test_while_a_secret_is_replaced_messages_verify_with_both(scene: Scene) -> None:
     webhook = await scene.listen()
-    webhooks, connections = scene.here.patchbay.webhooks, scene.here.patchbay.connections
+    webhooks, connections = scene.here.patchbay.webhooks.managing, scene.here.patchbay.connections
     new = await webhooks.rotate_secret(scene.here.ada, webhook.id, previous_ends_at=scene.here.clock() + timedelta(seconds=30))
     scene.know(new)
     former, present = scene.receiver.secrets
@@ -188,7 +188,7 @@ async def test_while_a_secret_is_replaced_messages_verify_with_both(scene: Scene
 
 
 async def test_a_former_secret_ends_by_itself_after_a_day_or_at_once(scene: Scene) -> None:
-    webhook, webhooks = await scene.listen(), scene.here.patchbay.webhooks
+    webhook, webhooks = await scene.listen(), scene.here.patchbay.webhooks.managing
 
     usual = await webhooks.rotate_secret(scene.here.ada, webhook.id)
     assert usual.webhook.previous_secret_until == scene.here.clock() + timedelta(hours=24)
@@ -208,7 +208,7 @@ async def test_a_secret_that_does_not_open_is_replaced_and_meanwhile_the_message
     assert (delivery.state, scene.receiver.received) == (DeliveryState.PENDING, [])
     assert "cannot be opened" in str(delivery.last_error)
 
-    scene.know(await scene.here.patchbay.webhooks.rotate_secret(scene.here.ada, webhook.id))
+    scene.know(await scene.here.patchbay.webhooks.managing.rotate_secret(scene.here.ada, webhook.id))
     await scene.settle(after=timedelta(seconds=6))
 
     assert [each.verified_by for each in scene.receiver.received] == [scene.receiver.secrets[1:]]
@@ -220,7 +220,7 @@ async def test_a_test_says_what_the_receiver_said_and_changes_nothing(scene: Sce
     scene.receiver.plan(status)
 
     async with unchanged():
-        outcome = await scene.here.patchbay.webhooks.send_test(scene.here.ada, webhook.id)
+        outcome = await scene.here.patchbay.webhooks.managing.send_test(scene.here.ada, webhook.id)
 
     (received,) = scene.receiver.received
     assert (outcome.status, outcome.error) == (status, told)
@@ -234,7 +234,7 @@ async def test_a_test_of_a_receiver_that_is_not_there_says_so(scene: Scene) -> N
     # Nobody listens at a port that was just given back.
     await models.Webhook.filter(id=webhook.id).update(url=Server(port=1).url())
 
-    outcome = await scene.here.patchbay.webhooks.send_test(scene.here.ada, webhook.id)
+    outcome = await scene.here.patchbay.webhooks.managing.send_test(scene.here.ada, webhook.id)
 
     assert (outcome.status, outcome.is_delivered) == (None, False)
 
@@ -247,7 +247,7 @@ async def test_a_webhook_goes_on_when_its_maker_leaves(scene: Scene) -> None:
     await scene.connect(folder)
     await scene.settle()
 
-    rows, _, total = await scene.here.patchbay.webhook_reading.page(scene.here.ada, folder_id=folder, first=10, after=None)
+    rows, _, total = await scene.here.patchbay.webhooks.reading.page(scene.here.ada, folder_id=folder, first=10, after=None)
     assert len(scene.receiver.received) == 1
     assert ([row.id for row in rows], rows[0].created_by_id, total) == ([webhook.id], ben.user_id, 1)
 
@@ -256,7 +256,7 @@ async def test_the_owner_of_a_workspace_may_have_webhooks_there_and_nobody_else(
     ben = await scene.here.add_person("Ben")
     workspace = (await models.Folder.get(owner_id=ben.user_id)).id
     webhook = await scene.listen(workspace, actor=ben)
-    webhooks, reading = scene.here.patchbay.webhooks, scene.here.patchbay.webhook_reading
+    webhooks, reading = scene.here.patchbay.webhooks.managing, scene.here.patchbay.webhooks.reading
 
     await refused(NotFound, lambda: webhooks.create(scene.here.ada, folder_id=workspace, url=scene.receiver.url()))
     await refused(NotFound, lambda: webhooks.delete(scene.here.ada, webhook.id))
@@ -268,7 +268,7 @@ async def test_the_owner_of_a_workspace_may_have_webhooks_there_and_nobody_else(
 
 async def test_webhooks_of_the_installation_are_for_administrators(scene: Scene) -> None:
     webhook, ben = await scene.listen(), await scene.here.add_person("Ben")
-    webhooks, reading = scene.here.patchbay.webhooks, scene.here.patchbay.webhook_reading
+    webhooks, reading = scene.here.patchbay.webhooks.managing, scene.here.patchbay.webhooks.reading
 
     async def acts(actor: Actor, id: UUID) -> list[Callable[[], Awaitable[Any]]]:
         return [

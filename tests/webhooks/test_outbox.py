@@ -123,7 +123,7 @@ async def test_a_restart_in_the_middle_of_sending_sends_the_same_message_again(d
         receiver.stuck.pop("/hook").set()
         clock.move(timedelta(seconds=61))
         async with open_patchbay(here.patchbay.settings, clock=clock) as later:
-            await later.webhook_dispatcher.settled()
+            await later.webhooks.dispatcher.settled()
 
     assert len(receiver.received) == 2
     assert receiver.received[0].id == receiver.received[1].id
@@ -139,9 +139,9 @@ async def test_two_replicas_send_every_message_once(postgresql_url: str, tmp_pat
             await scene.listen(path=path)
         for number in range(40):
             await append(scene.here.workspace, f"{number}")
-            await asyncio.gather(scene.dispatcher.tick(), other.webhook_dispatcher.tick())
+            await asyncio.gather(scene.dispatcher.tick(), other.webhooks.dispatcher.tick())
         await scene.settle()
-        await other.webhook_dispatcher.settled()
+        await other.webhooks.dispatcher.settled()
 
     counts = Counter((each.path, each.data["connectionName"]) for each in scene.receiver.received)
     assert counts == dict.fromkeys([(path, f"{number}") for path in ("/one", "/two") for number in range(40)], 1)
@@ -164,10 +164,10 @@ async def test_what_happened_before_a_webhook_or_while_it_was_disabled_is_not_to
     webhook = await scene.listen()
     await append(scene.here.workspace, "first")
     await scene.settle()
-    await scene.here.patchbay.webhooks.disable(scene.here.ada, webhook.id)
+    await scene.here.patchbay.webhooks.managing.disable(scene.here.ada, webhook.id)
     await append(scene.here.workspace, "meanwhile")
     await scene.settle()
-    await scene.here.patchbay.webhooks.enable(scene.here.ada, webhook.id)
+    await scene.here.patchbay.webhooks.managing.enable(scene.here.ada, webhook.id)
     await append(scene.here.workspace, "after")
     await scene.settle()
 
@@ -181,10 +181,10 @@ async def test_what_waits_for_a_webhook_that_is_disabled_goes_on_when_it_is_enab
     webhook = await scene.listen()
     await append(scene.here.workspace, "waiting")
     await scene.settle()
-    await scene.here.patchbay.webhooks.disable(scene.here.ada, webhook.id)
+    await scene.here.patchbay.webhooks.managing.disable(scene.here.ada, webhook.id)
     await scene.settle(after=timedelta(hours=1))
     before = len(scene.receiver.received)
-    await scene.here.patchbay.webhooks.enable(scene.here.ada, webhook.id)
+    await scene.here.patchbay.webhooks.managing.enable(scene.here.ada, webhook.id)
     await scene.settle()
 
     assert (before, names(scene)) == (1, ["waiting", "waiting"])
@@ -257,7 +257,7 @@ async def test_a_webhook_that_is_deleted_takes_what_waits_for_it_along(scene: Sc
     await scene.listen(path="/other")
     await append(scene.here.workspace, "told")
     await scene.settle()
-    await scene.here.patchbay.webhooks.delete(scene.here.ada, webhook.id)
+    await scene.here.patchbay.webhooks.managing.delete(scene.here.ada, webhook.id)
     await scene.settle(after=timedelta(days=1))
 
     assert await scene.deliveries(webhook) == []

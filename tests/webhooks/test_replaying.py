@@ -33,7 +33,7 @@ async def test_what_happened_behind_a_cursor_is_sent_again_under_the_same_ids(sc
     before = {each.data["connectionName"]: each for each in scene.receiver.received}
     after = read_cursor(before["first"].data["cursor"], scene.here.patchbay.vault)
 
-    replayed = await scene.here.patchbay.webhook_replaying.replay(scene.here.ada, webhook.id, after=after)
+    replayed = await scene.here.patchbay.webhooks.replaying.replay(scene.here.ada, webhook.id, after=after)
     await scene.settle()
 
     again = {each.data["connectionName"]: each for each in scene.receiver.received[3:]}
@@ -49,7 +49,7 @@ async def test_what_happened_behind_a_cursor_is_sent_again_under_the_same_ids(sc
 async def test_what_happened_since_a_moment_is_sent_again(scene: Scene, webhook: models.Webhook) -> None:
     # The third was made at the end of the second hour.
     since = scene.here.clock() - timedelta(hours=1, minutes=30)
-    replaying = scene.here.patchbay.webhook_replaying
+    replaying = scene.here.patchbay.webhooks.replaying
 
     one = await replaying.replay(scene.here.ada, webhook.id, since=since)
     none = await replaying.replay(scene.here.ada, webhook.id, since=scene.here.clock())
@@ -63,7 +63,7 @@ async def test_what_happened_before_there_was_the_webhook_can_be_told_afterwards
     await scene.connect()
     webhook = await scene.listen()
 
-    replayed = await scene.here.patchbay.webhook_replaying.replay(scene.here.ada, webhook.id, after=EventPosition(0, 0))
+    replayed = await scene.here.patchbay.webhooks.replaying.replay(scene.here.ada, webhook.id, after=EventPosition(0, 0))
     await scene.settle()
 
     assert (replayed.deliveries, [each.message["type"] for each in scene.receiver.received]) == (1, ["connection.created"])
@@ -75,7 +75,7 @@ async def test_what_waits_to_be_delivered_is_not_made_again(scene: Scene) -> Non
     await scene.connect()
     await scene.settle()
 
-    replayed = await scene.here.patchbay.webhook_replaying.replay(scene.here.ada, webhook.id, after=EventPosition(0, 0))
+    replayed = await scene.here.patchbay.webhooks.replaying.replay(scene.here.ada, webhook.id, after=EventPosition(0, 0))
 
     assert (replayed.deliveries, len(await scene.deliveries(webhook))) == (0, 1)
 
@@ -85,7 +85,7 @@ async def test_a_message_whose_first_delivery_is_forgotten_gets_a_new_id(scene: 
     await scene.settle(after=timedelta(days=31))
     assert await scene.deliveries(webhook) == []
 
-    await scene.here.patchbay.webhook_replaying.replay(scene.here.ada, webhook.id, after=EventPosition(0, 0))
+    await scene.here.patchbay.webhooks.replaying.replay(scene.here.ada, webhook.id, after=EventPosition(0, 0))
     await scene.settle()
 
     assert len({*before, *ids(scene)}) == 6
@@ -94,7 +94,7 @@ async def test_a_message_whose_first_delivery_is_forgotten_gets_a_new_id(scene: 
 async def test_a_long_replay_goes_on_where_it_ended(scene: Scene, webhook: models.Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.webhooks.replaying._MOST_DELIVERIES", 2)
     monkeypatch.setattr("api.events.order._BATCH", 2)
-    replaying = scene.here.patchbay.webhook_replaying
+    replaying = scene.here.patchbay.webhooks.replaying
 
     first = await replaying.replay(scene.here.ada, webhook.id, after=EventPosition(0, 0))
     second = await replaying.replay(scene.here.ada, webhook.id, after=first.end)
@@ -106,7 +106,7 @@ async def test_a_long_replay_goes_on_where_it_ended(scene: Scene, webhook: model
 async def test_a_replay_begins_in_one_way(scene: Scene, webhook: models.Webhook) -> None:
     for given in ({}, {"after": EventPosition(0, 0), "since": scene.here.clock()}):
         with pytest.raises(InvalidInput):
-            await scene.here.patchbay.webhook_replaying.replay(scene.here.ada, webhook.id, **given)  # type: ignore[arg-type]
+            await scene.here.patchbay.webhooks.replaying.replay(scene.here.ada, webhook.id, **given)  # type: ignore[arg-type]
     assert len(await scene.deliveries(webhook)) == 3
 
 
@@ -118,7 +118,7 @@ async def test_one_message_is_sent_again_whether_or_not_it_arrived(scene: Scene,
     await scene.settle()
     (delivery,) = await scene.deliveries(webhook)
 
-    await scene.here.patchbay.webhook_replaying.resend(scene.here.ada, delivery.id)
+    await scene.here.patchbay.webhooks.replaying.resend(scene.here.ada, delivery.id)
     await scene.settle()
 
     (after,) = await scene.deliveries(webhook)
@@ -136,7 +136,7 @@ async def test_a_message_that_is_being_sent_is_not_sent_beside_itself(scene: Sce
             await asyncio.sleep(0.01)
     (delivery,) = await scene.deliveries(webhook)
 
-    await scene.here.patchbay.webhook_replaying.resend(scene.here.ada, delivery.id)
+    await scene.here.patchbay.webhooks.replaying.resend(scene.here.ada, delivery.id)
     await scene.dispatcher.tick()
     scene.receiver.stuck["/hook"].set()
     await scene.settle()
@@ -146,8 +146,8 @@ async def test_a_message_that_is_being_sent_is_not_sent_beside_itself(scene: Sce
 
 async def test_nothing_is_sent_again_to_a_webhook_that_is_disabled(scene: Scene, webhook: models.Webhook) -> None:
     delivery = (await scene.deliveries(webhook))[0]
-    await scene.here.patchbay.webhooks.disable(scene.here.ada, webhook.id)
-    replaying = scene.here.patchbay.webhook_replaying
+    await scene.here.patchbay.webhooks.managing.disable(scene.here.ada, webhook.id)
+    replaying = scene.here.patchbay.webhooks.replaying
 
     with pytest.raises(Conflict):
         await replaying.resend(scene.here.ada, delivery.id)
@@ -165,7 +165,7 @@ async def test_who_does_not_manage_the_folder_sends_nothing_again(scene: Scene) 
     (delivery,) = await scene.deliveries(webhook)
     stranger, viewer = await scene.here.add_person("Ben"), await scene.here.add_person("Cleo")
     await models.FolderGrant.create(folder_id=folder, user_id=viewer.user_id, permissions=int(Permission.VIEW | Permission.EDIT))
-    replaying = scene.here.patchbay.webhook_replaying
+    replaying = scene.here.patchbay.webhooks.replaying
 
     for actor, refusal in ((stranger, NotFound), (viewer, PermissionDenied)):
         with pytest.raises(refusal):

@@ -45,7 +45,7 @@ class NewSecret:
     secret: Secret
 
 
-class Webhooks:
+class Managing:
     def __init__(
         self,
         access: Access,
