@@ -184,7 +184,7 @@ class Folders:
             except IntegrityError:
                 # Somebody was faster, and put something in.
                 raise _not_empty() from None
-            detail = f"with {webhooks} webhooks" if webhooks else None
+            detail = f"webhooks deleted with it: {webhooks}" if webhooks else None
             await act.done(subject_name=folder.name, folder_id=folder.id, detail=detail)
         return folder.id
 

@@ -249,6 +249,7 @@ async def test_the_last_events_of_a_folder_that_is_deleted_still_reach_who_liste
 
     assert [each.message["type"] for each in scene.receiver.at("/hook")] == ["connection.created", "connection.deleted"]
     assert not await models.Webhook.exists(id=gone.id)
+    assert (await models.AuditEntry.get(action="folder.delete", subject_id=str(below))).detail == "webhooks deleted with it: 1"
 
 
 async def test_a_webhook_that_is_deleted_takes_what_waits_for_it_along(scene: Scene) -> None:
