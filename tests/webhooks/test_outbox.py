@@ -148,6 +148,20 @@ async def test_two_replicas_send_every_message_once(postgresql_url: str, tmp_pat
     assert len({each.id for each in scene.receiver.received}) == 80
 
 
+async def test_a_process_that_only_refreshes_delivers_what_others_commit(postgresql_url: str, tmp_path: Path) -> None:
+    async with (
+        opened_scene(postgresql_url, tmp_path) as scene,
+        open_patchbay(scene.here.patchbay.settings, clock=scene.here.clock, serves=False),
+    ):
+        await scene.listen()
+        async with scene.dispatcher._turn, asyncio.timeout(15):
+            await scene.connect()
+            while not scene.receiver.received:
+                await asyncio.sleep(0.01)
+
+    assert names(scene) == ["Mine"]
+
+
 async def test_a_process_whose_clock_deviates_sends_nothing(scene: Scene) -> None:
     scene.here.patchbay.replicas.clock_deviates = True
     await scene.listen()
