@@ -55,17 +55,18 @@ class Graph:
 
 @contextmanager
 def counted_statements() -> Iterator[list[str]]:
-    """The statements that reach the database meanwhile."""
+    """The statements with which this task, and those that it starts, reach the database meanwhile."""
     client: Any = require_context().db()
     statements: list[str] = []
-    within = ContextVar("within", default=False)
+    # What reads the log of events in the background asks at its own times.
+    ours, within = ContextVar("ours", default=False), ContextVar("within", default=False)
     names = ("execute_query", "execute_query_dict", "execute_insert", "execute_query_dict_with_affected")
     originals = {name: getattr(client, name) for name in names if hasattr(client, name)}
 
     def counting(original: Any) -> Any:
         async def execute(query: str, *args: Any, **kwargs: Any) -> Any:
             # One of these may be made of another.
-            if within.get():
+            if within.get() or not ours.get():
                 return await original(query, *args, **kwargs)
             statements.append(query)
             outermost = within.set(True)
@@ -78,8 +79,10 @@ def counted_statements() -> Iterator[list[str]]:
 
     for name, original in originals.items():
         setattr(client, name, counting(original))
+    token = ours.set(True)
     try:
         yield statements
     finally:
+        ours.reset(token)
         for name in originals:
             delattr(client, name)
