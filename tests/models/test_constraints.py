@@ -61,8 +61,35 @@ async def policy(connector: str, group_id: UUID | None, user_id: UUID | None) ->
     return await models.ConnectorPolicy.create(connector_key=connector, group_id=group_id, user_id=user_id, created_at=NOW, updated_at=NOW)
 
 
+async def webhook(folder: models.Folder | None) -> models.Webhook:
+    return await models.Webhook.create(
+        folder=folder,
+        url="https://example.com/",
+        secret=models.Sealed(b"sealed"),
+        secret_set_at=NOW,
+        created_by_id=UUID(int=1),
+        created_at=NOW,
+    )
+
+
+async def delivery(of: models.Webhook, event_id: int = 1, **values: Any) -> models.WebhookDelivery:
+    columns: dict[str, Any] = {
+        "webhook": of,
+        "message_id": "msg_1",
+        "event_id": event_id,
+        "event_type": models.ConnectionEventType.CREATED,
+        "payload": "{}",
+        "next_attempt_at": NOW,
+        "created_at": NOW,
+    }
+    return await models.WebhookDelivery.create(**(columns | values))
+
+
 async def contents() -> dict[str, list[dict[str, Any]]]:
-    tables = ("user_account", "folder", "folder_grant", "oauth_app", "connection", "credential", "token_journal", "connector_policy")
+    tables = [
+        "user_account", "folder", "folder_grant", "oauth_app", "connection", "credential", "token_journal", "connector_policy", "webhook",
+        "webhook_delivery",
+    ]  # fmt: skip
     return {table: await rows(f'SELECT * FROM "{table}" ORDER BY 1, 2') for table in tables}
 
 
@@ -285,3 +312,35 @@ async def event(of: models.Connection) -> models.ConnectionEvent:
         status=of.status,
         at=NOW,
     )
+
+
+async def test_a_second_delivery_of_an_event_to_a_webhook_is_refused_unless_it_is_asked_for_again() -> None:
+    one, other = await webhook(None), await webhook(await shared())
+    await delivery(one)
+    await delivery(one, event_id=2)
+    await delivery(other)
+    await delivery(one, is_replay=True)
+    await delivery(one, is_replay=True)
+
+    await refused(lambda: delivery(one))
+
+
+async def test_what_waits_to_be_delivered_is_due_and_nothing_else_is() -> None:
+    one = await webhook(None)
+    await delivery(one, state=models.DeliveryState.DELIVERED, next_attempt_at=None)
+
+    await refused(lambda: delivery(one, event_id=2, next_attempt_at=None))
+    await refused(lambda: delivery(one, event_id=2, state=models.DeliveryState.FAILED))
+    await refused(lambda: rows("UPDATE webhook_delivery SET state = $1", ["LOST"]))
+
+
+async def test_a_folder_that_goes_takes_its_webhooks_along_and_no_others() -> None:
+    folder = await shared()
+    gone, left = await webhook(folder), await webhook(None)
+    await delivery(gone)
+    await delivery(left)
+
+    await folder.delete()
+
+    assert [row.id for row in await models.Webhook.all()] == [left.id]
+    assert [row.webhook_id for row in await models.WebhookDelivery.all()] == [left.id]
