@@ -103,6 +103,10 @@ class WebhookDelivery(Row):
         held = WebhookDelivery.filter(id=self.id, attempts=self.attempts, state=DeliveryState.PENDING)
         return bool(await held.update(**{"lease_until": None} | columns))
 
+    async def give_back(self, now: datetime) -> None:
+        """End the attempt that was claimed as if it had not been: it is due again at once."""
+        await self.end_attempt(attempts=self.attempts - 1, next_attempt_at=now)
+
     def send_again(self, now: datetime) -> None:
         """Begin the attempts anew, unless one is under way. Saves nothing."""
         if self.lease_until is None or self.lease_until <= now:

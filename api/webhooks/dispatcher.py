@@ -20,7 +20,7 @@ from api.webhooks.outcomes import WebhookOutcomes
 from api.webhooks.places import Places
 from api.webhooks.secrets import forget_ended
 from api.webhooks.sending import DEADLINE, WebhookSender
-from models.database import Database
+from models.database import DATABASE_TROUBLE, Database
 from models.notices import listening
 
 logger = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class WebhookDispatcher:
 
     @asynccontextmanager
     async def running(self, *, listens: bool) -> AsyncIterator[None]:
-        """Deliver for as long as this lasts. What is being sent at its end is sent again by whoever delivers next.
+        """Deliver for as long as this lasts. What is being sent at its end is given back.
 
         `listens`: nobody else in this process hears of what other processes commit.
         """
@@ -147,10 +147,20 @@ class WebhookDispatcher:
         with self._places.given_back(delivery.webhook_id, url):
             try:
                 await self._attempt(delivery)
+            except asyncio.CancelledError:
+                await self._give_back(delivery)
+                raise
             # What breaks one attempt must not end the others: it is due again when its lease is over.
             except Exception:
                 logger.exception("webhook attempt broke", extra={"delivery": str(delivery.id)})
         self._wanted.set()
+
+    async def _give_back(self, delivery: models.WebhookDelivery) -> None:
+        """At the end of this process: nobody knows whether the message arrived, so whoever delivers next sends it again."""
+        try:
+            await delivery.give_back(self._clock())
+        except DATABASE_TROUBLE:
+            logger.warning("webhook message not given back", extra={"delivery": str(delivery.id)})
 
     async def _attempt(self, delivery: models.WebhookDelivery) -> None:
         webhook = await models.Webhook.get_or_none(id=delivery.webhook_id)
@@ -158,7 +168,7 @@ class WebhookDispatcher:
             return
         if webhook.disabled_at is not None:
             # Disabled since it was claimed: it waits as if it had not been.
-            await delivery.end_attempt(attempts=delivery.attempts - 1, next_attempt_at=self._clock())
+            await delivery.give_back(self._clock())
             return
         outcome = await self._sender.send(webhook, delivery.message_id, delivery.payload)
         await self._outcomes.save(webhook, delivery, outcome)
