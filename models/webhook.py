@@ -15,7 +15,7 @@ from models.folder import Folder
 class Webhook(Row):
     """An address that is told what happens to the connections in a folder and in those below it; it goes with the folder."""
 
-    # Null: in every folder there is.
+    # Null: in every shared folder there is.
     folder: fields.ForeignKeyNullableRelation[Folder] = fields.ForeignKeyField(
         "patchbay.Folder", related_name="webhooks", null=True, on_delete=fields.CASCADE
     )

@@ -77,8 +77,8 @@ async def test_what_was_not_made_into_messages_yet_is_after_a_restore_and_nothin
 ) -> None:
     clock, dump = HeldClock(datetime.now(UTC)), tmp_path / "patchbay.dump"
     async with receiving() as receiver, installed(postgresql_url, tmp_path, clock, PATCHBAY_EGRESS_ALLOW=receiver.host) as here:
-        scene = Scene(here, receiver)
-        await scene.listen()
+        scene = Scene(here, receiver, here.workspace)
+        await scene.listen(here.workspace)
         await scene.connect(name="told")
         await scene.settle()
         async with scene.dispatcher._turn:

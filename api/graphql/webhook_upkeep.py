@@ -23,8 +23,8 @@ _NOUN = "webhook"
 class CreateWebhookInput:
     folder_id: strawberry.ID | None = strawberry.field(
         default=None,
-        description="Whose connections it is about, with the folders below; without it, every connection of the installation, also in "
-        "workspaces: administrators only.",
+        description="Whose connections it is about, with the folders below; without it, those in every shared folder, and in no "
+        "workspace: administrators only.",
     )
     url: str = strawberry.field(description="Where messages are sent: a public https address.")
     events: list[ConnectionEventType] | None = strawberry.field(

@@ -85,7 +85,7 @@ class Webhook:
             previous_secret_retained_until=row.previous_secret_until,
         )
 
-    @strawberry.field(description="The folder; null for the whole installation.")
+    @strawberry.field(description="The folder; null for every shared folder.")
     async def folder(self, info: Info) -> Folder | None:
         return await find_folder(self.row.folder_id, info)
 

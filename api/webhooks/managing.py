@@ -1,4 +1,4 @@
-"""Webhooks as people manage them: whoever manages the folder; administrators those of the whole installation.
+"""Webhooks as people manage them: whoever manages the folder; administrators those of every shared folder.
 
 A webhook is the folder's, not its maker's: it goes on when they lose their permissions or leave, and is listed with who made it.
 """

@@ -24,6 +24,8 @@ from tests.webhooks.receiver import Receiver, receiving
 class Scene:
     here: Installation
     receiver: Receiver
+    # A shared folder, in which things happen where nothing else is said.
+    place: UUID
 
     @property
     def dispatcher(self) -> WebhookDispatcher:
@@ -52,7 +54,7 @@ class Scene:
         return (await self.here.patchbay.folders.create(self.here.ada, name=name, parent_id=parent_id)).id
 
     async def connect(self, folder_id: UUID | None = None, name: str = "Mine") -> models.Connection:
-        return await self.here.connect_with_token(name=name, folder_id=folder_id or self.here.workspace)
+        return await self.here.connect_with_token(name=name, folder_id=folder_id or self.place)
 
     async def settle(self, *, after: timedelta = timedelta(0)) -> None:
         """Let time pass; then until everything that happened is made into deliveries, and no attempt is under way or due."""
@@ -95,4 +97,5 @@ async def opened_scene(database_url: str, folder: Path) -> AsyncIterator[Scene]:
     # The receiver looks at the time by its own clock.
     clock = HeldClock(datetime.now(UTC))
     async with receiving() as receiver, installed(database_url, folder, clock, PATCHBAY_EGRESS_ALLOW=receiver.host) as here:
-        yield Scene(here, receiver)
+        place = await here.patchbay.folders.create(here.ada, name="Place", parent_id=None)
+        yield Scene(here, receiver, place.id)

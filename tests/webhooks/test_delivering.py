@@ -42,7 +42,7 @@ async def test_a_status_change_reaches_the_receiver_signed(scene: Scene) -> None
         "connectionId": str(connection.id),
         "connectionName": "Mine",
         "connectorKey": "sandbox",
-        "folderId": str(scene.here.workspace),
+        "folderId": str(scene.place),
         "previousFolderId": None,
         "previousStatus": "CONNECTED",
         "status": "DISABLED",

@@ -311,7 +311,7 @@ async def test_a_message_is_small_whatever_is_in_it(scene: Scene) -> None:
         connection_id=uuid4(),
         connection_name="\U0001f600" * 120,
         connector_key="x" * 64,
-        folder_id=scene.here.workspace,
+        folder_id=scene.place,
         status=models.ConnectionStatus.DEGRADED,
         reason_json={
             "code": "PROVIDER_ERROR",

@@ -56,7 +56,7 @@ async def test_many_writers_at_once_lose_nothing_and_repeat_nothing(scene: Scene
 
     async def write(number: int) -> None:
         async with transaction():
-            await append(scene.here.workspace, f"{number}")
+            await append(scene.place, f"{number}")
             await asyncio.sleep(0)
             if number % 5 == 0:
                 raise ZeroDivisionError
@@ -78,7 +78,7 @@ async def test_who_dies_while_deliveries_are_made_has_made_none(scene: Scene, mo
     async with scene.dispatcher._turn:
         with monkeypatch.context() as dying:
             dying.setattr(models.WebhookDelivery, "bulk_create", make_and_die)
-            await append(scene.here.workspace, "told")
+            await append(scene.place, "told")
             async with asyncio.timeout(10):
                 with pytest.raises(Killed):
                     while True:
@@ -93,7 +93,7 @@ async def test_who_dies_while_deliveries_are_made_has_made_none(scene: Scene, mo
 async def test_what_somebody_sends_who_died_is_sent_again_once_their_lease_is_over(scene: Scene) -> None:
     webhook = await scene.listen()
     async with scene.dispatcher._turn:
-        await append(scene.here.workspace, "told")
+        await append(scene.place, "told")
         await made(scene, 1)
         claimed = await models.WebhookDelivery.claim(webhook.id, scene.here.clock(), lease=timedelta(minutes=1), limit=5)
     await scene.settle(after=timedelta(seconds=50))
@@ -112,8 +112,8 @@ async def test_a_restart_in_the_middle_of_sending_sends_the_same_message_again_a
     clock = HeldClock(datetime.now(UTC))
     async with receiving() as receiver:
         async with installed(database_url, tmp_path, clock, PATCHBAY_EGRESS_ALLOW=receiver.host) as here:
-            scene = Scene(here, receiver)
-            await scene.listen()
+            scene = Scene(here, receiver, here.workspace)
+            await scene.listen(here.workspace)
             receiver.stuck["/hook"] = asyncio.Event()
             await append(here.workspace, "told")
             async with asyncio.timeout(10):
@@ -137,7 +137,7 @@ async def test_two_replicas_send_every_message_once(postgresql_url: str, tmp_pat
         for path in ("/one", "/two"):
             await scene.listen(path=path)
         for number in range(40):
-            await append(scene.here.workspace, f"{number}")
+            await append(scene.place, f"{number}")
             await asyncio.gather(scene.dispatcher.tick(), other.webhooks.dispatcher.tick())
         await scene.settle()
         await other.webhooks.dispatcher.settled()
@@ -164,7 +164,7 @@ async def test_a_process_that_only_refreshes_delivers_what_others_commit(postgre
 async def test_a_process_whose_clock_deviates_sends_nothing(scene: Scene) -> None:
     scene.here.patchbay.replicas.clock_deviates = True
     await scene.listen()
-    await append(scene.here.workspace, "told")
+    await append(scene.place, "told")
     await scene.dispatcher.settled()
 
     assert scene.receiver.received == []
@@ -172,16 +172,16 @@ async def test_a_process_whose_clock_deviates_sends_nothing(scene: Scene) -> Non
 
 async def test_what_happened_before_a_webhook_or_while_it_was_disabled_is_not_told(scene: Scene) -> None:
     other = await scene.listen(path="/other")
-    await append(scene.here.workspace, "before")
+    await append(scene.place, "before")
     await scene.settle()
     webhook = await scene.listen()
-    await append(scene.here.workspace, "first")
+    await append(scene.place, "first")
     await scene.settle()
     await scene.here.patchbay.webhooks.managing.disable(scene.here.ada, webhook.id)
-    await append(scene.here.workspace, "meanwhile")
+    await append(scene.place, "meanwhile")
     await scene.settle()
     await scene.here.patchbay.webhooks.managing.enable(scene.here.ada, webhook.id)
-    await append(scene.here.workspace, "after")
+    await append(scene.place, "after")
     await scene.settle()
 
     assert names(scene) == ["first", "after"]
@@ -192,7 +192,7 @@ async def test_what_happened_before_a_webhook_or_while_it_was_disabled_is_not_to
 async def test_what_waits_for_a_webhook_that_is_disabled_goes_on_when_it_is_enabled(scene: Scene) -> None:
     scene.receiver.plan(500)
     webhook = await scene.listen()
-    await append(scene.here.workspace, "waiting")
+    await append(scene.place, "waiting")
     await scene.settle()
     await scene.here.patchbay.webhooks.managing.disable(scene.here.ada, webhook.id)
     await scene.settle(after=timedelta(hours=1))
@@ -219,12 +219,15 @@ async def test_a_webhook_hears_of_its_folder_and_those_below_and_of_no_other(sce
     beside = await scene.folder("Beside", above)
     await scene.listen(middle, path="/middle")
     await scene.listen(path="/all")
+    await scene.listen(scene.here.workspace, path="/mine")
     for name, folder_id in {"above": above, "middle": middle, "below": below, "beside": beside, "mine": scene.here.workspace}.items():
         await append(folder_id, name)
     await scene.settle()
 
     assert names(scene, "/middle") == ["middle", "below"]
-    assert names(scene, "/all") == ["above", "middle", "below", "beside", "mine"]
+    # What is in a workspace is told to nobody but who owns it.
+    assert names(scene, "/all") == ["above", "middle", "below", "beside"]
+    assert names(scene, "/mine") == ["mine"]
 
 
 async def test_a_connection_counts_where_it_is_when_something_happens(scene: Scene) -> None:
@@ -269,7 +272,7 @@ async def test_a_webhook_that_is_deleted_takes_what_waits_for_it_along(scene: Sc
     scene.receiver.usual["/hook"] = 500
     webhook = await scene.listen()
     await scene.listen(path="/other")
-    await append(scene.here.workspace, "told")
+    await append(scene.place, "told")
     await scene.settle()
     await scene.here.patchbay.webhooks.managing.delete(scene.here.ada, webhook.id)
     await scene.settle(after=timedelta(days=1))
