@@ -219,9 +219,6 @@ def _assemble(
         holder=holder,
     )
     reading = Reading(access)
-    order, webhook_secrets = EventOrder(database), WebhookSecrets(vault, clock)
-    outbox, webhook_sender = Outbox(order, vault, clock), WebhookSender(http, webhook_secrets, clock)
-    webhooks = Webhooks(access, webhook_secrets, webhook_sender, http.guard, order, log=log, audit=audit, clock=clock)
     return Patchbay(
         settings=settings,
         clock=clock,

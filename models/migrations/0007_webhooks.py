@@ -11,7 +11,7 @@ from models.migrations._operations import CreateCheckedModel
 
 
 class Migration(BaseMigration):
-    dependencies = [("patchbay", "0005_connect_links")]
+    dependencies = [("patchbay", "0006_use")]
 
     operations = [
         ops.CreateModel(
