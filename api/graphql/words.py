@@ -6,7 +6,8 @@ from typing import TypeVar
 import strawberry
 
 from api.catalog.connector import ConnectorStage, Evidence
-from api.catalog.using import Proof
+from api.catalog.definition import ClientAuthentication
+from api.catalog.using import PlacementLocation, Proof
 from api.connections.app_check import AppQuestion, Verdict
 from api.connections.reading import OrderField
 from api.organization.app_warnings import AppWarningKind
@@ -104,6 +105,21 @@ _describe(
     TOKEN_EXCHANGE="That the provider gives a token for it.",
     LOGIN="A login at the server.",
     NONE="Nothing that can be done from here: it is kept, and never said to be verified.",
+)
+_describe(
+    ClientAuthentication,
+    "ClientAuthentication",
+    "How an OAuth app proves itself at the token endpoint.",
+    CLIENT_SECRET_BASIC="By HTTP Basic.",
+    CLIENT_SECRET_POST="By its id and secret in the body.",
+    NONE="Not at all: it is a public client.",
+)
+_describe(
+    PlacementLocation,
+    "PlacementLocation",
+    "Where in a call a credential goes.",
+    HEADER="In a header.",
+    QUERY="In the query.",
 )
 _describe(
     ConnectorOrigin,
