@@ -18,7 +18,7 @@ from models import AuthenticationType
 
 CONNECTORS = Path(__file__).parent / "connectors"
 
-_KEY = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+KEY = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 
 class CatalogMistakes(StartRefused):
@@ -105,7 +105,7 @@ class Reading:
 def read_file(file: Path) -> Reading:
     """Read a connector file and check it. Raises OSError where it cannot be read."""
     mistakes = Mistakes(file.name)
-    if _KEY.fullmatch(file.stem) is None:
+    if KEY.fullmatch(file.stem) is None:
         mistakes.add("", "the name of the file is the connector's key: lower case, digits and hyphens, up to 64")
     try:
         root = Table(tomllib.loads(file.read_text(encoding="utf-8")), mistakes)

@@ -60,11 +60,16 @@ class Field:
     # False: never asked for; it is derived, or comes from the callback, the token answer or a discovery, and the pattern guards it.
     asked: bool = True
     derivation: Derivation | None = None
+    # How many characters a value has at most, where that is fewer than usual.
+    longest: int | None = None
 
     def problem(self, value: str) -> str | None:
         """What is wrong with a value, or None. Never repeats the value."""
         if self.options is not None and value not in self.options:
             return "must be one of " + ", ".join(self.options)
+        # Before the pattern, which may take long on a long value.
+        if self.longest is not None and len(value) > self.longest:
+            return f"must not be longer than {self.longest} characters"
         if self.pattern is not None and not re.fullmatch(self.pattern, value, re.ASCII):
             return f"does not have the form of “{self.example}”" if self.example else f"must match {self.pattern}"
         return None
@@ -189,6 +194,8 @@ class Connector:
     constants: Mapping[str, str] = field(default_factory=dict)
     evidence: Evidence = Evidence.VENDOR_DOCUMENTED
     unconfirmed: tuple[Unconfirmed, ...] = ()
+    # Which version of a connector of one's own it is; None: it comes from a file.
+    version: int | None = None
 
     def find_option(self, type: AuthenticationType, key: str | None = None) -> Option | None:
         """The option for a type, the first or the one with this key; one's own app is found under the option for consent."""

@@ -189,7 +189,10 @@ def _field(table: Table, name: str) -> Field:
         options=table.texts("options") or None,
         asked=table.flag("asked", "derive" not in table),
         derivation=_derivation(table),
+        longest=table.find_number("longest"),
     )
+    if field.longest is not None and field.longest < 1:
+        table.complain("longest", "must be at least 1")
     if field.derivation is not None and field.asked:
         table.complain("asked", "what is derived is asked of nobody")
     for key, value in (("default", field.default), ("example", field.example)):

@@ -56,6 +56,7 @@ secret = true
 """
 
 CASES = {
+    "a length that is none": ('label = "Region"', 'label = "Region"\nlongest = 0', "fields.region.longest: must be at least 1"),
     "an unknown key": (
         'category = "dev"',
         'categories = "dev"\ncategory = "dev"',
