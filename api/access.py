@@ -16,17 +16,18 @@ from tortoise.context import require_context
 
 import models
 from api.errors import NotFound, PermissionDenied
-from models import FolderKind, Permission
+from models import FolderKind, OrganizationPermission, Permission
 from models.database import in_own_transaction, rows
 
 _EVERY = Permission.every()
 _IN_A_WORKSPACE = _EVERY & ~Permission.MANAGE
+_NOTHING = OrganizationPermission(0)
 # The id of no folder: what is not there is asked about like what is hidden, so that the two take equally long.
 _NOWHERE = UUID(int=0)
 
 # In a transaction the row is held on PostgreSQL, so that who takes a right away waits for the acts that it allowed, and then ends
 # those that come after. On SQLite a transaction is alone anyway.
-_STANDING = "SELECT administrator FROM user_account WHERE id = $1 AND deactivated_at IS NULL{shown}{held}"
+_STANDING = "SELECT administrator, organization_permissions FROM user_account WHERE id = $1 AND deactivated_at IS NULL{shown}{held}"
 _WITH_TOKEN = " AND EXISTS (SELECT 1 FROM api_token WHERE id = $2 AND user_id = $1 AND revoked_at IS NULL)"
 _WITH_SESSION = " AND EXISTS (SELECT 1 FROM browser_session WHERE token_hash = $2 AND user_id = $1)"
 
@@ -74,6 +75,8 @@ class Limits:
     folder_ids: frozenset[UUID] | None = None
     # Somebody else made it for its owner, whose workspace is theirs alone.
     without_workspace: bool = False
+    # What it may do that has to do with no folder.
+    organization: OrganizationPermission = _NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,8 @@ class Actor:
     session_hash: str | None = field(default=None, repr=False)
     # Until when they are known by what they showed; None: as long as that is alive here.
     until: datetime | None = None
+    # What they were given that has to do with no folder, where that was asked (`Access.as_known`).
+    organization: OrganizationPermission = _NOTHING
 
     @property
     def may_administer(self) -> bool:
@@ -148,6 +153,25 @@ class Access:
         if not await self._is_administrator(actor):
             raise PermissionDenied(None)
 
+    async def may(self, actor: Actor, permission: OrganizationPermission) -> bool:
+        """Whether the actor may do this, which has to do with no folder, as of now."""
+        known = await self.as_known(actor)
+        if known is None:
+            return False
+        allowed = OrganizationPermission.every() if known.administrator else known.organization
+        return permission in (allowed if known.limits is None else allowed & known.limits.organization)
+
+    async def require(self, actor: Actor, permission: OrganizationPermission) -> None:
+        """As `may`. Raises PermissionDenied."""
+        if not await self.may(actor, permission):
+            raise PermissionDenied(
+                None,
+                told=(
+                    f"This needs {permission.name}.",
+                    f"Ask an administrator for it: setOrganizationPermissions gives {permission.name}.",
+                ),
+            )
+
     async def hold(self, user_ids: Collection[UUID]) -> None:
         """Wait for the acts of these users that are under way, and let no other begin until the transaction ends.
 
@@ -167,7 +191,10 @@ class Access:
         # allowed: made-statement: the condition is one of the constants above
         statement = _STANDING.format(shown=condition, held=" FOR SHARE" if _holds() else "")
         found = await rows(statement, [actor.user_id, *shown], administrator=bool)
-        return replace(actor, administrator=actor.administrator and found[0]["administrator"]) if found else None
+        if not found:
+            return None
+        organization = OrganizationPermission(found[0]["organization_permissions"])
+        return replace(actor, administrator=actor.administrator and found[0]["administrator"], organization=organization)
 
     async def is_known(self, actor: Actor) -> bool:
         """Whether the actor may still ask: they are active, their API token was not revoked, their session not signed out of."""

@@ -18,6 +18,7 @@ from api.clock import Clock, Steady, steady_beside, utc_now
 from api.connections.admission import Admission
 from api.connections.app_check import AppCheck
 from api.connections.app_upkeep import AppUpkeep
+from api.connections.building import Building
 from api.connections.clock_watch import ClockWatch
 from api.connections.connecting import Connecting
 from api.connections.consent import Addresses
@@ -26,6 +27,7 @@ from api.connections.incidents import Incidents
 from api.connections.issuing import Issuing
 from api.connections.journal import Journal
 from api.connections.keeping import Keeper
+from api.connections.migrating import Migrating
 from api.connections.moving import Moving
 from api.connections.offers import Offers
 from api.connections.outcomes import Outcomes
@@ -56,7 +58,9 @@ from api.organization.folders import Folders
 from api.organization.groups import Groups
 from api.organization.identity import Identity, IdentityRules
 from api.organization.installed import InstalledConnectors
+from api.organization.own_connectors import OwnConnectors
 from api.organization.people import People
+from api.organization.permissions import OrganizationPermissions
 from api.organization.policies import Policies
 from api.organization.policy_effects import PolicyEffects
 from api.organization.rulings import Rulings
@@ -101,6 +105,10 @@ class Patchbay:
     moving: Moving
     reading: Reading
     offers: Offers
+    own_connectors: OwnConnectors
+    organization_permissions: OrganizationPermissions
+    building: Building
+    migrating: Migrating
     installed: InstalledConnectors
     policies: Policies
     policy_effects: PolicyEffects
@@ -144,6 +152,9 @@ async def open_patchbay(
         patchbay = _assemble(
             settings, clock, steady or steady_beside(clock), chance or random.Random(), database, vault, catalog, http, carrier
         )
+        await patchbay.own_connectors.read()
+        if serves or refreshes:
+            await stack.enter_async_context(patchbay.own_connectors.running())
         if serves or refreshes:
             patchbay.replicas.refreshes = refreshes
             await stack.enter_async_context(patchbay.replicas.running())
@@ -170,6 +181,7 @@ def _assemble(
     courier: Courier | None,
 ) -> Patchbay:
     access, wakeup, audit = Access(), Wakeup(), Audit(clock)
+    own_connectors = OwnConnectors(catalog, database)
     audit_log = AuditLog(clock, settings.audit_retention)
     log = EventLog(clock, wakeup)
     folders = Folders(access, clock, audit=audit)
@@ -277,6 +289,20 @@ def _assemble(
         moving=Moving(access=access, vault=vault, log=log, apps=apps, suspensions=suspensions, audit=audit, clock=clock),
         reading=reading,
         offers=Offers(catalog=catalog, installed=installed, rulings=rulings, addresses=addresses),
+        own_connectors=own_connectors,
+        organization_permissions=OrganizationPermissions(access=access, audit=audit),
+        building=Building(
+            access=access,
+            catalog=catalog,
+            own=own_connectors,
+            guard=http.guard,
+            suspensions=suspensions,
+            refresher=refresher,
+            log=log,
+            audit=audit,
+            clock=clock,
+        ),
+        migrating=Migrating(access=access, catalog=catalog, own=own_connectors, guard=http.guard, audit=audit, clock=clock),
         installed=installed,
         policies=Policies(access=access, catalog=catalog, apps=apps, suspensions=suspensions, log=log, audit=audit, clock=clock),
         policy_effects=PolicyEffects(access=access, catalog=catalog, clock=clock),

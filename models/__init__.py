@@ -5,6 +5,7 @@ from models.audit_entry import AuditEntry, AuditOutcome
 from models.authorization import Authorization, AuthorizationStatus
 from models.base import fold
 from models.connection import AuthenticationType, Connection
+from models.connector_version import ConnectorVersion
 from models.credential import Credential
 from models.crypto_key import CryptoKey, CryptoKeyPurpose, CryptoKeyState, KeyCheck
 from models.event import ConnectionEvent, ConnectionEventType
@@ -19,7 +20,7 @@ from models.replica import Replica
 from models.session import Session, SignInFlow, SignInLink
 from models.status import ConnectionStatus, Fixer, StatusReason, StatusReasonCode
 from models.token_journal import TokenJournal
-from models.user import User
+from models.user import OrganizationPermission, User
 from models.webhook import Webhook
 from models.webhook_cursor import WebhookCursor
 from models.webhook_delivery import DeliveryState, WebhookDelivery
@@ -38,6 +39,7 @@ __all__ = [
     "ConnectionStatus",
     "ConnectorInstallation",
     "ConnectorPolicy",
+    "ConnectorVersion",
     "Credential",
     "CryptoKey",
     "CryptoKeyPurpose",
@@ -55,6 +57,7 @@ __all__ = [
     "KeyCheck",
     "OAuthApp",
     "OAuthAppOrigin",
+    "OrganizationPermission",
     "Permission",
     "PolicyEnforcement",
     "Replica",

@@ -29,6 +29,8 @@ class ApiToken(Row):
     kind = WordField(ApiTokenKind, max_length=7, null=True)
     # What it may do at the most, as one number; null: all that its owner may.
     permissions: int | None = fields.IntField(null=True)
+    # Where it is limited, what of `OrganizationPermission` it may all the same, if its owner may.
+    organization_permissions = fields.IntField(default=0, db_default=0)
     # Ids of the folders that it is good for, with those below them; null: all that its owner can see.
     folder_ids: list[str] | None = fields.JSONField(null=True)
     # Who made it, where that was not its owner: it reaches what is shared with the owner, never their workspace.

@@ -31,6 +31,8 @@ class Authorization(Row):
     asked_by_id: UUID | None = fields.UUIDField(null=True)
     folder: fields.ForeignKeyRelation[Folder] = fields.ForeignKeyField("patchbay.Folder", related_name="authorizations")
     connector_key = fields.CharField(max_length=64)
+    # Of a connector of one's own, the version that was the newest when it began; null: the connector comes from a file.
+    connector_version: int | None = fields.IntField(null=True)
     authentication_type = WordField(AuthenticationType, max_length=32)
     option_key = fields.CharField(max_length=64, null=True)
     oauth_app: fields.ForeignKeyNullableRelation[OAuthApp] = fields.ForeignKeyField(

@@ -41,6 +41,8 @@ class Connection(Row):
         "patchbay.Folder", related_name="connections", on_delete=fields.RESTRICT
     )
     connector_key = fields.CharField(max_length=64)
+    # Of a connector of one's own, the version that it was made with or moved to; null: the connector comes from a file.
+    connector_version: int | None = fields.IntField(null=True)
     name = fields.CharField(max_length=120)
     name_key = fields.CharField(max_length=240)
     owner: fields.ForeignKeyRelation[User] = fields.ForeignKeyField("patchbay.User", related_name="connections", on_delete=fields.RESTRICT)

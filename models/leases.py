@@ -34,7 +34,7 @@ UPDATE connection SET lease_holder = $1, lease_until = $2, lease_number = lease_
 WHERE id IN (
   SELECT id FROM upcoming ORDER BY CASE WHEN id IN (SELECT id FROM late) THEN 0 ELSE 1 END, priority, due_at LIMIT $4
 )
-RETURNING id, lease_number, connector_key, authentication_type, option_key, oauth_app_id, site,
+RETURNING id, lease_number, connector_key, connector_version, authentication_type, option_key, oauth_app_id, site,
   status, renewable, expires_at, last_used_at, created_at, priority
 """
 _TAKE_OVER = """
@@ -80,6 +80,7 @@ class Due:
 
     lease: Lease
     connector_key: str
+    connector_version: int | None
     authentication_type: AuthenticationType
     option_key: str | None
     oauth_app_id: UUID | None

@@ -26,6 +26,8 @@ class OAuthApp(Row):
     client_secret = SealedField(null=True)
     # The secret before this one, still tried until it is retired.
     previous_secret = SealedField(null=True)
+    # Of a connector of one's own: the URLs that its secrets were given for, and go to no other; null: the connector comes from a file.
+    endpoints: list[str] | None = fields.JSONField(null=True)
     scopes: list[str] = fields.JSONField(default=list)
     origin = WordField(OAuthAppOrigin, max_length=10)
     # Null for the operator's and a policy's: they belong to the installation, not to a folder.

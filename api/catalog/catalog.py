@@ -1,10 +1,10 @@
-"""All that can be connected, read from one TOML file a connector."""
+"""All that can be connected: read from one TOML file a connector, and besides, connectors that somebody here made."""
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -28,11 +28,17 @@ class CatalogMistakes(StartRefused):
 
 
 class Catalog:
-    """Connectors by key, ordered by name."""
+    """Connectors by key, ordered by name.
+
+    Those of one's own have versions: the newest is the one that is offered, and a connection keeps the one that it was made with. Where
+    one has the key of a file, it is the one of one's own that is offered: connections were made with it, and go on with it.
+    """
 
     def __init__(self, connectors: Iterable[Connector]) -> None:
-        self.all = tuple(sorted(connectors, key=lambda connector: (connector.name.casefold(), connector.key)))
-        self._by_key = {connector.key: connector for connector in self.all}
+        self._files = {connector.key: connector for connector in connectors}
+        self._versions: dict[tuple[str, int | None], Connector] = {}
+        self._look_again: Callable[[], Awaitable[None]] | None = None
+        self.adopt(())
 
     @classmethod
     def load(cls, *folders: Path, constants: Mapping[str, str] | None = None) -> Self:
@@ -54,19 +60,56 @@ class Catalog:
             raise CatalogMistakes(mistakes)
         return cls(reading.offered(given) for reading in readings if reading.requires <= given.keys())
 
-    @cached_property
-    def _said(self) -> dict[str, str]:
-        return {connector.key: said_of(connector) for connector in self.all}
+    def adopt(self, own: Iterable[Connector]) -> None:
+        """Have these connectors of one's own, each in every version that there is, and no others."""
+        self._versions = {(connector.key, connector.version): connector for connector in own}
+        newest: dict[str, Connector] = {}
+        for connector in sorted(self._versions.values(), key=lambda each: each.version or 0):
+            newest[connector.key] = connector
+        self._by_key = self._files | newest
+        self.all = tuple(sorted(self._by_key.values(), key=lambda connector: (connector.name.casefold(), connector.key)))
+        self._said: dict[str, str] | None = None
+
+    def follow(self, look_again: Callable[[], Awaitable[None]]) -> None:
+        """Whom to ask for a connector of one's own that is not here: it may have been made a moment ago, by another process."""
+        self._look_again = look_again
+
+    @property
+    def shadowed(self) -> frozenset[str]:
+        """Keys of files that are not offered, because a connector of one's own has the same."""
+        return frozenset(self._files) & {key for key, _ in self._versions}
 
     def get(self, key: str) -> Connector:
-        """Raises NotFound."""
+        """As `find`. Raises NotFound."""
         connector = self.find(key)
         if connector is None:
             raise NotFound("connector")
         return connector
 
     def find(self, key: str) -> Connector | None:
+        """The connector as it is offered now."""
         return self._by_key.get(key)
+
+    def find_version(self, key: str, version: int | None) -> Connector | None:
+        """The connector as somebody keeps it who began with this version; None: with the one of the file."""
+        return self._files.get(key) if version is None else self._versions.get((key, version))
+
+    def find_file(self, key: str) -> Connector | None:
+        return self._files.get(key)
+
+    async def look_up(self, key: str) -> Connector:
+        """As `find`, also of what was made a moment ago. Raises NotFound."""
+        if self.find(key) is None and self._look_again is not None:
+            await self._look_again()
+        return self.get(key)
+
+    async def look_up_version(self, key: str, version: int | None) -> Connector | None:
+        """As `find_version`, also of what was made a moment ago."""
+        found = self.find_version(key, version)
+        if found is None and version is not None and self._look_again is not None:
+            await self._look_again()
+            found = self.find_version(key, version)
+        return found
 
     def search(
         self,
@@ -76,6 +119,8 @@ class Catalog:
         authentication_type: AuthenticationType | None = None,
     ) -> tuple[Connector, ...]:
         """The connectors that are all of this, ordered by name."""
+        if self._said is None:
+            self._said = {connector.key: said_of(connector) for connector in self.all}
         meant = None if text is None else found(text, self._said)
         return tuple(
             connector

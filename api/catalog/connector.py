@@ -201,6 +201,22 @@ class Connector:
         """The option for a type, the first or the one with this key; one's own app is found under the option for consent."""
         return next((option for option in self.options if type in option.types and key in (None, option.key)), None)
 
+    @property
+    def app_endpoints(self) -> frozenset[str] | None:
+        """Of a connector of one's own, where the secrets of OAuth apps go: each URL with what may stand in it. None: a file says it."""
+        if self.version is None:
+            return None
+        grants = [option.grant for option in self.options if option.type.needs_consent and option.grant is not None]
+        urls = {url for grant in grants for url in (grant.token_url, grant.refresh.url)}
+        urls |= {grant.revocation.url for grant in grants if grant.revocation is not None}
+        return frozenset(self._with_bounds(url) for url in urls if url is not None)
+
+    def _with_bounds(self, url: Template) -> str:
+        """A URL whose names are said together with what bounds their values: with another bound it is another URL."""
+        fields = {field.name: field for option in self.options for field in self.fields_for(option)}
+        bounds = [f"{name} = {fields[name].pattern or fields[name].options}" for name in sorted(url.names & fields.keys())]
+        return " where ".join([url.text, *bounds])
+
     def fields_for(self, option: Option) -> tuple[Field, ...]:
         return self.fields + option.fields
 

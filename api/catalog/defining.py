@@ -143,7 +143,7 @@ def _texts(value: Any, path: str = "") -> Found:
         for key, member in value.items():
             # The names of parameters are the provider's.
             is_ours = not path.endswith("Params")
-            below = f"{path}.{_camel(key) if is_ours else key}".removeprefix(".")
+            below = f"{path}.{camel(key) if is_ours else key}".removeprefix(".")
             if not is_ours:
                 yield below, key
             yield from _texts(member, below)
@@ -153,7 +153,7 @@ def _texts(value: Any, path: str = "") -> Found:
             yield from _texts(member, f"{path}.{name}")
 
 
-def _camel(name: str) -> str:
+def camel(name: str) -> str:
     first, *rest = name.replace("parameters", "params").split("_")
     return first + "".join(word.capitalize() for word in rest)
 

@@ -92,7 +92,7 @@ class Admission:
     def _visit(self, due: Due) -> Visit | None:
         """What it is about; None for a connection of which nothing can be known: its attempt tells why."""
         try:
-            connector = self._catalog.find(due.connector_key)
+            connector = self._catalog.find_version(due.connector_key, due.connector_version)
             option = None if connector is None else connector.find_option(due.authentication_type, due.option_key)
             if connector is None or option is None:
                 return None

@@ -11,6 +11,7 @@ import models
 from api.access import Access, Actor
 from api.audit import Audit
 from api.catalog.catalog import Catalog
+from api.catalog.connector import Connector
 from api.clock import Clock
 from api.connections import reasons
 from api.connections.app_check import AppCheck, Finding, Verdict, consent_option
@@ -22,7 +23,7 @@ from api.events.log import EventLog
 from api.names import name_problem, scopes_problem, tidy
 from api.oauth.tokens import ClientCredentials
 from api.organization.app_secrets import INCIDENT_FIELDS, SECRET_FIELDS, AppSecrets
-from api.organization.apps import OAuthApps, client_mistakes, expiry_problem, refuse, secret_problem
+from api.organization.apps import OAuthApps, SecretForElsewhere, client_mistakes, expiry_problem, give_for, refuse, secret_problem
 from api.secret import Secret
 from api.vault.vault import Unreadable
 from models import AuthenticationType, AuthorizationStatus, Permission
@@ -93,6 +94,8 @@ class AppUpkeep:
             seen = await self._apps.get(actor, new.app_id, Permission.EDIT)
             refuse({"clientSecret": secret_problem(new.secret), "secretExpiresAt": expiry_problem(new.expires_at, self._clock())})
             await self._secrets.look_for_keys(seen)
+            # The one that it is given for: a version that comes while the provider is asked is another.
+            connector = self._catalog.find(seen.connector_key)
             provider = await self._check.provider_of(seen)
             accepted, detail = await self._check.accepts(provider, ClientCredentials(seen.client_id, new.secret))
             if accepted is Verdict.NO:
@@ -105,6 +108,7 @@ class AppUpkeep:
                     )
                 self._secrets.rotate(app, new.secret, retires_previous=new.retires_previous)
                 self._secrets.let_expire(app, new.expires_at)
+                give_for(app, connector)
                 app.recover()
                 await app.save(update_fields=SECRET_FIELDS + INCIDENT_FIELDS)
                 proven = "proven at the provider" if accepted is Verdict.YES else f"not proven: {detail}"
@@ -158,7 +162,7 @@ class AppUpkeep:
             provider = await self._check.provider_of(app)
             if provider is None:
                 raise Conflict("The connector of this app is not in this installation.", "Add the connector again, or delete the app.")
-            client = self._client_of(app) if client_secret is None else ClientCredentials(app.client_id, client_secret)
+            client = self._client_of(app, provider.connector) if client_secret is None else ClientCredentials(app.client_id, client_secret)
             findings = await self._check.findings(provider, client, app.scopes)
             await act.done(subject_name=app.name, folder_id=app.folder_id, detail=_told(findings))
         if client_secret is None and findings[1 if client.client_secret else 0].verdict is Verdict.YES:
@@ -174,7 +178,7 @@ class AppUpkeep:
         """
         async with self._audit.act(actor, "oauth_app.check") as act:
             await self._access.require_administrator(actor)
-            provider, mistakes = self._new_provider(connector_key, site)
+            provider, mistakes = await self._new_provider(connector_key, site)
             refuse({**mistakes, **client_mistakes(client_id, client_secret, prefix="")})
             findings = await self._check.findings(provider, ClientCredentials(client_id, client_secret), ())
             await act.done(subject_name=f"{provider.name}: {client_id}", detail=_told(findings))
@@ -197,9 +201,11 @@ class AppUpkeep:
                 raise Conflict("Somebody began to use this app just now.", "Look at who does, and try again.") from None
         return app_id
 
-    def _client_of(self, app: models.OAuthApp) -> ClientCredentials:
+    def _client_of(self, app: models.OAuthApp, connector: Connector) -> ClientCredentials:
         try:
-            return self._apps.client_of(app)
+            return self._apps.client_of(app, connector)
+        except SecretForElsewhere as error:
+            raise Conflict(error.message, error.remedy) from None
         except Unreadable:
             raise Conflict(
                 "The secret of this app cannot be opened with the keys of this installation.", "Give it its secret again."
@@ -215,9 +221,9 @@ class AppUpkeep:
             provider = app.connector_key if connector is None else connector.name
             app.suffer(reasons.client_secret_missing(provider), self._clock())
 
-    def _new_provider(self, connector_key: str, given: Mapping[str, str]) -> tuple[Provider, dict[str, str]]:
+    async def _new_provider(self, connector_key: str, given: Mapping[str, str]) -> tuple[Provider, dict[str, str]]:
         """Where a connector's consents go, and what is wrong with the fields that the address depends on."""
-        connector = self._catalog.get(connector_key)
+        connector = await self._catalog.look_up(connector_key)
         option = consent_option(connector)
         if option is None:
             raise AuthenticationTypeUnavailable(

@@ -42,6 +42,7 @@ from api.events.log import EventLog
 from api.events.wakeup import Wakeup, wait
 from api.oauth.tokens import ClientCredentials
 from api.organization.installed import InstalledConnectors
+from api.organization.own_connectors import require_alive
 from api.organization.rulings import Rulings
 from api.organization.tokens import hash_of, new_cookie
 from api.secret import Secret
@@ -184,7 +185,7 @@ class Connecting:
                 return None
             if self.status_of(authorization) is not AuthorizationStatus.PENDING or authorization.cookie_hash is not None:
                 raise ConsentOver
-            connector = self._wishes.of(authorization).provider.name
+            connector = (await self._wishes.of(authorization)).provider.name
             return Asked(asker.name, connector, authorization.folder.name, authorization.expires_at)
 
     def form_token(self, session: Secret, authorization_id: UUID) -> str:
@@ -206,7 +207,7 @@ class Connecting:
         authorization = await self._of_person(actor, authorization_id, act)
         if self.status_of(authorization) is not AuthorizationStatus.PENDING:
             raise ConsentOver
-        wish = self._wishes.of(authorization)
+        wish = await self._wishes.of(authorization)
         await self._rulings.check(actor.user_id, wish.provider.connector, wish.type)
         state, cookie, verifier = new_cookie(), new_cookie(), self._exchange.new_code_verifier()
         client = await self._wishes.client_of(wish)
@@ -237,7 +238,7 @@ class Connecting:
     async def _complete(self, authorization: models.Authorization, values: Mapping[str, str], act: Act) -> models.Authorization:
         """A consent that is claimed, over: with its connection, or with the reason why not."""
         try:
-            wish = self._wishes.of(authorization)
+            wish = await self._wishes.of(authorization)
             # Before anything is asked of the provider; and again when it is written down.
             await self._rulings.check(authorization.user_id, wish.provider.connector, wish.type)
             client = await self._wishes.client_of(wish)
@@ -333,6 +334,7 @@ class Connecting:
             asked_by_id=None if of is None else actor.user_id,
             folder_id=wish.folder_id,
             connector_key=wish.provider.connector.key,
+            connector_version=wish.provider.connector.version,
             authentication_type=wish.type,
             option_key=wish.provider.option.key,
             oauth_app_id=wish.oauth_app_id,
@@ -446,6 +448,7 @@ class Connecting:
         Raises NotFound, PermissionDenied, AuthenticationTypeUnavailable, PolicyViolation.
         """
         await self._rulings.keep_still()
+        await require_alive(wish.provider.connector)
         if reconnects is None:
             if consenting is not None and consenting.user_id != actor.user_id:
                 await self._hold_known(actor, consenting)

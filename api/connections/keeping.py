@@ -83,6 +83,7 @@ class KeyUsed(Exception):
 
 # What a new credential changes of a connection; a rename or a move at the same moment is not undone.
 _REPLACED = [
+    "connector_version",
     "oauth_app_id",
     "app_secret_at",
     "site",
@@ -226,6 +227,7 @@ class Keeper:
         return connection
 
     def _describe(self, connection: models.Connection, proven: Proven, now: datetime) -> None:
+        connection.connector_version = proven.provider.connector.version
         connection.site = dict(proven.provider.site)
         connection.account = proven.account
         connection.scopes = list(proven.scopes)
@@ -263,6 +265,7 @@ class Keeper:
             scopes=list(proven.scopes),
             origin=OAuthAppOrigin.CONNECTION,
             folder_id=folder_id,
+            endpoints=proven.provider.connector.app_endpoints,
         )
         return app.id
 

@@ -11,6 +11,7 @@ from api.catalog.catalog import Catalog
 from api.catalog.connector import Connector, Field, Option, Scope
 from api.connections.consent import Addresses
 from api.connections.forms import Defaults, fields_of, scopes_of
+from api.organization.apps import SecretForElsewhere, serves
 from api.organization.installed import InstalledConnectors, not_installed
 from api.organization.rulings import Rulings
 from api.policy import Ruling
@@ -51,7 +52,7 @@ class Offers:
         stand_ins = [app_id for app_id in defaults if app_id is not None]
         operators = Q(origin=OAuthAppOrigin.OPERATOR, connector_key__in=list(connector_keys))
         apps: dict[UUID | None, models.OAuthApp] = {app.id: app for app in await models.OAuthApp.filter(operators | Q(id__in=stand_ins))}
-        registered = {app.connector_key for app in apps.values() if app.origin is OAuthAppOrigin.OPERATOR}
+        registered = {app.connector_key: app for app in apps.values() if app.origin is OAuthAppOrigin.OPERATOR}
         connectors = [connector for key in connector_keys if (connector := self._catalog.find(key)) is not None]
         return {
             connector.key: self._offers(
@@ -59,15 +60,15 @@ class Offers:
                 rulings[connector.key],
                 apps.get(rulings[connector.key].default_app_id),
                 is_installed=connector.key in installed,
-                has_app=connector.key in registered,
+                app=registered.get(connector.key),
             )
             for connector in connectors
         }
 
     def _offers(
-        self, connector: Connector, ruling: Ruling, stand_in: models.OAuthApp | None, *, is_installed: bool, has_app: bool
+        self, connector: Connector, ruling: Ruling, stand_in: models.OAuthApp | None, *, is_installed: bool, app: models.OAuthApp | None
     ) -> list[Offer]:
-        defaults = Defaults.of(ruling, stand_in)
+        defaults = Defaults.of(ruling, stand_in if stand_in is not None and serves(stand_in, connector) else None)
         redirect_uri = self._addresses.redirect_uri(connector.key)
         return [
             Offer(
@@ -78,7 +79,7 @@ class Offers:
                 unavailable_reason=(
                     (None if is_installed else f"{not_installed(connector)} An administrator can install it.")
                     or _refusal(ruling, type, connector)
-                    or _missing_app(type, connector.name, has_app=has_app)
+                    or _missing_app(type, connector, app)
                 ),
                 redirect_uri=redirect_uri if type.needs_consent else None,
                 policy=ruling.title,
@@ -97,7 +98,12 @@ def _refusal(ruling: Ruling, type: AuthenticationType, connector: Connector) -> 
     return f"{violation.message} {violation.remedy}"
 
 
-def _missing_app(type: AuthenticationType, connector: str, *, has_app: bool) -> str | None:
-    if type is not AuthenticationType.OAUTH2_AUTHORIZATION_CODE or has_app:
+def _missing_app(type: AuthenticationType, connector: Connector, app: models.OAuthApp | None) -> str | None:
+    if type is not AuthenticationType.OAUTH2_AUTHORIZATION_CODE:
         return None
-    return f"No OAuth app is registered here for {connector}: an administrator can register one, or bring your own."
+    if app is None:
+        return f"No OAuth app is registered here for {connector.name}: an administrator can register one, or bring your own."
+    if not serves(app, connector):
+        error = SecretForElsewhere(connector)
+        return f"{error.message} {error.remedy}"
+    return None

@@ -1,6 +1,7 @@
 """A connector's option together with one connection's values: what the protocol and the proof are given, every template filled in."""
 
 import base64
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import quote, urlencode, urlsplit
@@ -19,6 +20,7 @@ from api.outbound.logins import Login
 from api.secret import Secret
 
 _ACCEPT_JSON = {"Accept": "application/json"}
+_ORIGIN = re.compile("(https?://)?[^/?#]*")
 # Whoever takes one of these takes any.
 _ANY_HOST = ("host.example", "https://host.example", "https://host.example/token")
 
@@ -57,6 +59,22 @@ class Provider:
     def proof_host(self) -> str:
         """The host that proves the credential, as far as it is known before the request is made."""
         return self._host_of(None)
+
+    @property
+    def addresses(self) -> frozenset[str]:
+        """Where the credential goes: the origins of the API and of its proofs, and in full where tokens are got, renewed and ended."""
+        option, grant = self.option, self.option.grant
+        used = [self.connector.base_url_for(option), *(verification.url for verification in option.verifications)]
+        found = {_ORIGIN.match(self._rendered(url))[0] for url in used}  # type: ignore[index]  # it matches every text
+        if grant is not None:
+            tokens = [grant.token_url, grant.refresh.url, None if grant.revocation is None else grant.revocation.url]
+            found |= {self._rendered(url) for url in tokens if url is not None}
+        return frozenset(found)
+
+    def _rendered(self, template: Template) -> str:
+        """The text, with names in it for what is not known."""
+        values = self._values()
+        return template.render({name: values.get(name, f"{{{name}}}") for name in template.names})
 
     def _host_of(self, url: Template | None) -> str:
         if self.option.login is not None:

@@ -153,6 +153,15 @@ def app_deleted() -> StatusReason:
     )
 
 
+def connector_deleted(name: str) -> StatusReason:
+    return StatusReason(
+        StatusReasonCode.ACCESS_DENIED,
+        f"The connector {name} was deleted.",
+        "Ask who manages connectors whether there is another one.",
+        Fixer.OPERATOR,
+    )
+
+
 def redirect_uri_mismatch(provider: str, redirect_uri: str, error: str | None = None) -> StatusReason:
     return StatusReason(
         StatusReasonCode.REDIRECT_URI_MISMATCH,

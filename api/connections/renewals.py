@@ -139,7 +139,7 @@ class Renewals:
             now = await models.OAuthApp.get_or_none(id=app.id)
             if now is not None and is_another(now, app):
                 # It was given another secret while the answer was on its way. What was refused used nothing up.
-                return await exchange.renew(provider, self._apps.client_of(now), secrets, scopes)
+                return await exchange.renew(provider, self._apps.client_of(now, provider.connector), secrets, scopes)
             raise await self._incidents.meaning_of(failure, app, provider, client) from None
 
     async def _give_up(self, attempt: Attempt, failure: ProviderFailure) -> None:

@@ -54,7 +54,7 @@ class Subjects:
         connection = credential.connection
         await self._vault.look_for_key(credential.secrets)
         secrets = Secrets.open(self._vault, credential.secrets, credential_place(credential.id, connection.folder_id))
-        connector = self._catalog.find(connection.connector_key)
+        connector = await self._catalog.look_up_version(connection.connector_key, connection.connector_version)
         option = None if connector is None else connector.find_option(connection.authentication_type, connection.option_key)
         if connector is None or option is None:
             raise ConnectorGone(connection.connector_key)
@@ -83,5 +83,5 @@ class Subjects:
         return app
 
     def client_of(self, subject: Subject, app: models.OAuthApp | None) -> ClientCredentials:
-        """As whom it asks for tokens. Raises Unreadable."""
-        return subject.provider.client(subject.secrets) if app is None else self._apps.client_of(app)
+        """As whom it asks for tokens. Raises Unreadable, SecretForElsewhere."""
+        return subject.provider.client(subject.secrets) if app is None else self._apps.client_of(app, subject.provider.connector)

@@ -13,10 +13,10 @@ from api.connections.forms import Defaults, fields_of, fill, scope_mistakes
 from api.connections.provider import Provider
 from api.connections.requests import ConnectRequest, OwnApp, ReconnectRequest
 from api.connections.secrets import Secrets, credential_place
-from api.errors import AuthenticationTypeUnavailable, InvalidInput
+from api.errors import AuthenticationTypeUnavailable, InvalidInput, NotFound
 from api.names import name_problem, tidy
 from api.oauth.tokens import ClientCredentials
-from api.organization.apps import OAuthApps, client_mistakes
+from api.organization.apps import OAuthApps, SecretForElsewhere, client_mistakes, serves
 from api.organization.installed import InstalledConnectors
 from api.organization.rulings import Rulings
 from api.policy import Ruling
@@ -82,11 +82,11 @@ class Wishes:
     async def to_connect(self, actor: Actor, request: ConnectRequest) -> Wish:
         """Raises NotFound, PermissionDenied, AuthenticationTypeUnavailable, PolicyViolation, InvalidInput."""
         await self._access.folder(actor, request.folder_id, Permission.CREATE)
-        connector = self._catalog.get(request.connector_key)
+        connector = await self._catalog.look_up(request.connector_key)
         await self._installed.require(connector)
         option = _option(connector, request.authentication_type, request.option)
         ruling = await self._rulings.check(actor.user_id, connector, request.authentication_type)
-        stand_in = await _stand_in(request.authentication_type, ruling)
+        stand_in = await _stand_in(connector, request.authentication_type, ruling)
         mistakes = self._mistakes(request.authentication_type, request)
         if request.name is not None and (problem := name_problem(request.name)):
             mistakes["name"] = problem
@@ -122,7 +122,7 @@ class Wishes:
 
     async def to_reconnect(self, connection: models.Connection, request: ReconnectRequest) -> Wish:
         """What is not given stays as it is; a secret that is not given stays too, as long as all else does. Raises as `to_connect`."""
-        connector = self._catalog.get(connection.connector_key)
+        connector = await self._catalog.look_up(connection.connector_key)
         type = connection.authentication_type
         option = _option(connector, type, connection.option_key)
         mistakes = self._mistakes(type, request)
@@ -131,11 +131,15 @@ class Wishes:
             mistakes |= _present(client_mistakes(app.client_id, app.client_secret, prefix="oauthApp."))
         form = _form(connector, option, type, app_known=True)
         standing = await self._standing(connection, form)
-        if _goes_elsewhere(connection, form, given):
+        if _goes_elsewhere(connection, form, given) or await self._has_moved(connection, Provider(connector, option, connection.site)):
             # What was typed, by whomever, was typed for another address or account: it is not sent to this one.
             standing = {field.name: standing[field.name] for field in form if not field.secret and field.name in standing}
             if type is AuthenticationType.OAUTH2_BRING_YOUR_OWN_APP and app is None:
                 mistakes["oauthApp"] = "must be given again, because other fields changed"
+        if app is None and connection.oauth_app_id is not None and not mistakes:
+            kept = await models.OAuthApp.get(id=connection.oauth_app_id)
+            if not serves(kept, connector):
+                raise SecretForElsewhere(connector)
         filled, field_mistakes = fill(form, standing | dict(given), connector.fields_for(option))
         provider = Provider(connector, option, filled.site)
         mistakes |= field_mistakes or scope_mistakes(provider.mandatory_scopes, request.scopes)
@@ -156,9 +160,11 @@ class Wishes:
             own_app=app,
         )
 
-    def of(self, authorization: models.Authorization) -> Wish:
+    async def of(self, authorization: models.Authorization) -> Wish:
         """The wish that a consent under way keeps. Raises NotFound, AuthenticationTypeUnavailable, Unreadable."""
-        connector = self._catalog.get(authorization.connector_key)
+        connector = await self._catalog.look_up_version(authorization.connector_key, authorization.connector_version)
+        if connector is None:
+            raise NotFound("connector")
         option = _option(connector, authorization.authentication_type, authorization.option_key)
         kept = FlowSecrets.open(self._vault, authorization.secrets, authorization.id, authorization.folder_id)
         site = {name: value for name, value in authorization.site.items() if name not in _CLIENT}
@@ -177,11 +183,11 @@ class Wishes:
         )
 
     async def client_of(self, wish: Wish) -> ClientCredentials:
-        """The OAuth client to act as. Raises Unreadable."""
+        """The OAuth client to act as. Raises Unreadable, SecretForElsewhere."""
         if wish.own_app is not None:
             return ClientCredentials(wish.own_app.client_id, wish.own_app.client_secret)
         app = await self.app_of(wish)
-        return wish.provider.client(Secrets(fields=wish.secrets)) if app is None else self._apps.client_of(app)
+        return wish.provider.client(Secrets(fields=wish.secrets)) if app is None else self._apps.client_of(app, wish.provider.connector)
 
     async def app_of(self, wish: Wish) -> models.OAuthApp | None:
         """The app that is kept and signed in with, as it is now."""
@@ -211,6 +217,8 @@ class Wishes:
                     f"No OAuth app is registered here for {connector.name}.",
                     "Ask an administrator to register one, or bring your own (OAUTH2_BRING_YOUR_OWN_APP).",
                 )
+            if not serves(app, connector):
+                raise SecretForElsewhere(connector)
             return app.id, {}
         if stand_in is not None and request.oauth_app_id in (None, stand_in.id):
             return stand_in.id, {}
@@ -219,6 +227,8 @@ class Wishes:
         kept = await models.OAuthApp.get_or_none(id=request.oauth_app_id, connector_key=connector.key)
         if kept is None or kept.folder_id is None or not await self._may_use(actor, kept.folder_id):
             return None, {"oauthAppId": "is not an app that you may use with this connector"}
+        if not serves(kept, connector):
+            raise SecretForElsewhere(connector)
         return kept.id, {}
 
     async def _server_mistakes(self, actor: Actor, app_id: UUID, provider: Provider) -> dict[str, str]:
@@ -229,13 +239,22 @@ class Wishes:
         if first is None:
             # An administrator says by it which server the app is for.
             return {} if actor.may_administer else {"oauthAppId": "is used by no connection yet; an administrator has to make the first"}
-        option = _option(provider.connector, first.authentication_type, first.option_key)
-        same = Provider(provider.connector, option, first.site).host == provider.host
+        connector = await self._catalog.look_up_version(first.connector_key, first.connector_version) or provider.connector
+        option = _option(connector, first.authentication_type, first.option_key)
+        same = Provider(connector, option, first.site).host == provider.host
         return {} if same else {"oauthAppId": "is for another server than the one that is named here"}
 
     async def _may_use(self, actor: Actor, folder_id: UUID) -> bool:
         permissions = await self._access.permissions(actor, [folder_id])
         return Permission.USE in permissions.get(folder_id, Permission(0))
+
+    async def _has_moved(self, connection: models.Connection, provider: Provider) -> bool:
+        """Whether the connector as it is offered now has other addresses than the one that the connection keeps."""
+        if connection.connector_version == provider.connector.version:
+            return False
+        kept = await self._catalog.look_up_version(connection.connector_key, connection.connector_version)
+        option = None if kept is None else kept.find_option(connection.authentication_type, connection.option_key)
+        return kept is None or option is None or not provider.addresses <= Provider(kept, option, connection.site).addresses
 
     async def _standing(self, connection: models.Connection, form: tuple[Field, ...]) -> dict[str, Secret]:
         """The values that the connection has now, for the fields that are still asked for; of secrets that do not open, none."""
@@ -292,11 +311,12 @@ def _form(
     return form
 
 
-async def _stand_in(type: AuthenticationType, ruling: Ruling) -> models.OAuthApp | None:
+async def _stand_in(connector: Connector, type: AuthenticationType, ruling: Ruling) -> models.OAuthApp | None:
     """The app that a policy gives where somebody brings none of their own."""
     if type is not AuthenticationType.OAUTH2_BRING_YOUR_OWN_APP or ruling.default_app_id is None:
         return None
-    return await models.OAuthApp.get_or_none(id=ruling.default_app_id)
+    app = await models.OAuthApp.get_or_none(id=ruling.default_app_id)
+    return app if app is not None and serves(app, connector) else None
 
 
 def _default_scopes(provider: Provider, type: AuthenticationType, ruling: Ruling) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from api.oauth.tokens import ClientCredentials
 from api.secret import Secret
 from api.vault.vault import KeyUnavailable, Place, Unreadable, Vault
 
-SECRET_FIELDS = ["client_secret", "previous_secret", "secret_set_at", "secret_expires_at", "warned_days"]
+SECRET_FIELDS = ["client_secret", "previous_secret", "secret_set_at", "secret_expires_at", "warned_days", "endpoints"]
 INCIDENT_FIELDS = ["incident_json", "incident_since", "probed_at"]
 
 

@@ -1,6 +1,6 @@
 """OAuth apps: the operator's, a policy's, and those that people brought. Secrets are write-only."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -12,14 +12,17 @@ import models
 from api.access import Access, Actor
 from api.audit import Audit
 from api.catalog.catalog import Catalog
+from api.catalog.connector import Connector
 from api.clock import Clock
 from api.errors import AuthenticationTypeUnavailable, Conflict, InvalidInput, NotFound, PermissionDenied
 from api.names import name_problem, tidy
 from api.organization.app_secrets import INCIDENT_FIELDS, SECRET_FIELDS, AppClient, AppSecrets
+from api.organization.own_connectors import require_alive
 from api.secret import Secret
 from api.vault.vault import Vault
 from models import AuthenticationType, AuthorizationStatus, OAuthAppOrigin, Permission
 from models.database import rows, transaction
+from models.locks import Lock, hold
 
 # Connections that nothing is due for, because a person must act or switched them off, need no secret until somebody does.
 _ON_PREVIOUS_SECRET = """
@@ -29,6 +32,16 @@ WHERE oauth_app.id IN ({marks}) AND oauth_app.previous_secret IS NOT NULL AND co
 AND (connection.app_secret_at IS NULL OR connection.app_secret_at <> oauth_app.secret_set_at)
 GROUP BY connection.oauth_app_id
 """
+
+
+class SecretForElsewhere(AuthenticationTypeUnavailable):
+    """The connector has other addresses now than those that the app's secret was given for."""
+
+    def __init__(self, connector: Connector) -> None:
+        super().__init__(
+            f"The secret of this OAuth app was given for other addresses than {connector.name} has now, and is not sent there.",
+            "Look at the connector. If its addresses are right, give the app its secret again (rotateOAuthAppSecret).",
+        )
 
 
 class OAuthApps:
@@ -105,7 +118,7 @@ class OAuthApps:
         """
         async with self._audit.act(actor, "oauth_app.register") as act:
             await self._access.require_administrator(actor)
-            connector = self._catalog.get(connector_key)
+            connector = await self._catalog.look_up(connector_key)
             option = connector.find_option(AuthenticationType.OAUTH2_AUTHORIZATION_CODE)
             if option is None:
                 raise AuthenticationTypeUnavailable(
@@ -117,6 +130,8 @@ class OAuthApps:
             try:
                 async with transaction():
                     # As it will be until this is committed.
+                    await hold(Lock.POLICIES, to_change=False)
+                    await require_alive(connector)
                     await self._access.require_administrator(actor)
                     app = await self.add(
                         connector_key=connector_key,
@@ -125,6 +140,7 @@ class OAuthApps:
                         client_secret=client_secret,
                         scopes=list(option.default_scopes if scopes is None else scopes),
                         secret_expires_at=secret_expires_at,
+                        endpoints=connector.app_endpoints,
                     )
                     await act.done(subject_id=app.id, subject_name=app.name)
             except IntegrityError:
@@ -144,8 +160,9 @@ class OAuthApps:
         secret_expires_at: datetime | None = None,
         origin: OAuthAppOrigin = OAuthAppOrigin.OPERATOR,
         folder_id: UUID | None = None,
+        endpoints: Collection[str] | None = None,
     ) -> models.OAuthApp:
-        """Keep an app whose values are checked already, its secret sealed for its row."""
+        """Keep an app whose values are checked already, its secret sealed for its row. `endpoints`: those of its connector."""
         app = models.OAuthApp(
             id=uuid4(),
             connector_key=connector_key,
@@ -154,6 +171,7 @@ class OAuthApps:
             scopes=scopes,
             origin=origin,
             folder_id=folder_id,
+            endpoints=None if endpoints is None else sorted(endpoints),
             secret_expires_at=secret_expires_at,
             created_at=self._clock(),
         )
@@ -186,8 +204,10 @@ class OAuthApps:
             await models.Authorization.filter(oauth_app_id=app_id).update(oauth_app_id=None)
             await models.OAuthApp.filter(id=app_id).exclude(origin=OAuthAppOrigin.OPERATOR).delete()
 
-    def client_of(self, app: models.OAuthApp) -> AppClient:
-        """The app as a client, for a call to the provider. Raises Unreadable."""
+    def client_of(self, app: models.OAuthApp, connector: Connector) -> AppClient:
+        """The app as a client, for a call to the provider. Raises Unreadable, and SecretForElsewhere."""
+        if not serves(app, connector):
+            raise SecretForElsewhere(connector)
         return self.secrets.client_of(app)
 
     def secret_of(self, app: models.OAuthApp) -> Secret | None:
@@ -214,6 +234,23 @@ class OAuthApps:
 
     async def _is_met(self, actor: Actor, app: models.OAuthApp) -> bool:
         return await models.Connection.exists(oauth_app_id=app.id, folder_id__in=list(await self._access.visible_folders(actor)))
+
+
+def serves(app: models.OAuthApp, connector: Connector) -> bool:
+    """Whether an app may sign in at this connector: its secrets go nowhere but where they were given for."""
+    if app.client_secret is None and app.previous_secret is None:
+        return True
+    endpoints = connector.app_endpoints
+    if endpoints is None or app.endpoints is None:
+        return endpoints is None and app.endpoints is None
+    return endpoints <= set(app.endpoints)
+
+
+def give_for(app: models.OAuthApp, connector: Connector | None) -> None:
+    """The secret that an app is given now is given for where its connector sends it now, and for where the one before went."""
+    endpoints = None if connector is None else connector.app_endpoints
+    if endpoints is not None:
+        app.endpoints = sorted(endpoints | set(app.endpoints or ()))
 
 
 def client_mistakes(client_id: str, client_secret: Secret | None, *, prefix: str) -> dict[str, str | None]:

@@ -50,7 +50,7 @@ class InstalledConnectors:
             # Two who say it for the first time at once would both make the row.
             await hold(Lock.INSTALLED_CONNECTORS, to_change=True)
             await self._access.require_administrator(actor)
-            connector = self._catalog.get(connector_key)
+            connector = await self._catalog.look_up(connector_key)
             said = {"installed": installed, "changed_at": self._clock()}
             await models.ConnectorInstallation.update_or_create(defaults=said, connector_key=connector.key)
             await act.done(subject_name=connector.name)

@@ -20,7 +20,7 @@ from api.names import checked_name, name_problem
 from api.organization.accounts import create_account, email_problem, open_session
 from api.organization.tokens import TokenText, hash_of, new_cookie, new_token, parse_token
 from api.secret import Secret
-from models import ApiTokenKind, AuthorizationStatus, Permission
+from models import ApiTokenKind, AuthorizationStatus, OrganizationPermission, Permission
 from models.database import DATABASE_TROUBLE, transaction
 
 logger = logging.getLogger(__name__)
@@ -52,6 +52,8 @@ class TokenRequest:
     expires_at: datetime | None = None
     permissions: Permission | None = None
     folder_ids: tuple[UUID, ...] | None = None
+    # Where it is limited: what it may all the same that has to do with no folder.
+    organization: OrganizationPermission | None = None
 
 
 class TokenIsLimited(PermissionDenied):
@@ -128,6 +130,7 @@ class People:
         expires_at: datetime | None = None,
         permissions: Permission | None = None,
         folder_ids: tuple[UUID, ...] | None = None,
+        organization: OrganizationPermission | None = None,
     ) -> NewToken:
         """For oneself; for others by an administrator, and then without their workspace.
 
@@ -136,7 +139,7 @@ class People:
         Raises NotFound, PermissionDenied, InvalidInput.
         """
         owner_id = user_id or actor.user_id
-        request = TokenRequest(name, kind, expires_at, permissions, folder_ids)
+        request = TokenRequest(name, kind, expires_at, permissions, folder_ids, organization)
         async with self._audit.act(actor, "token.create") as act, transaction():
             await self._access.hold([actor.user_id, owner_id])
             if owner_id != actor.user_id:
@@ -285,6 +288,7 @@ class People:
             public_id=token.public_id,
             secret_hash=token.hash(),
             permissions=None if request.permissions is None else int(request.permissions | Permission.VIEW),
+            organization_permissions=0 if request.organization is None else request.organization.value,
             folder_ids=None if request.folder_ids is None else [str(folder_id) for folder_id in _few(request.folder_ids)],
             made_by_id=made_by_id,
             created_at=now,
@@ -350,6 +354,7 @@ def _limits(token: models.ApiToken) -> Limits | None:
         permissions=Permission.every() if token.permissions is None else Permission(token.permissions),
         folder_ids=None if token.folder_ids is None else frozenset(UUID(folder_id) for folder_id in token.folder_ids),
         without_workspace=token.made_by_id is not None,
+        organization=OrganizationPermission(token.organization_permissions),
     )
 
 

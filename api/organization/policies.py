@@ -134,6 +134,7 @@ class Policies:
             client_secret=wish.app.client_secret,
             scopes=list(wish.default_scopes or ()),
             origin=OAuthAppOrigin.POLICY,
+            endpoints=connector.app_endpoints,
         )
         return app.id
 

@@ -10,6 +10,7 @@ from api.catalog.connector import Connector
 from api.errors import InvalidInput, NotFound
 from api.names import name_problem, scopes_problem
 from api.organization.apps import client_mistakes
+from api.organization.own_connectors import require_alive
 from api.secret import Secret
 from models import AuthenticationType, PolicyEnforcement
 
@@ -51,7 +52,8 @@ class PolicyWish:
 
 async def connector_of(wish: PolicyWish, catalog: Catalog) -> Connector:
     """The connector of a wish that can be fulfilled. Raises NotFound, InvalidInput with every mistake."""
-    connector = catalog.get(wish.connector_key)
+    connector = await catalog.look_up(wish.connector_key)
+    await require_alive(connector)
     if wish.group_id is not None and not await models.Group.exists(id=wish.group_id):
         raise NotFound("group")
     if wish.user_id is not None and not await models.User.exists(id=wish.user_id):

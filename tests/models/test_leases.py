@@ -59,6 +59,7 @@ async def test_a_claim_tells_what_it_is_about_and_moves_the_due_time() -> None:
     assert due == Due(
         lease=due.lease,
         connector_key="acme",
+        connector_version=None,
         authentication_type=models.AuthenticationType.OAUTH2_AUTHORIZATION_CODE,
         option_key="consent",
         oauth_app_id=None,

@@ -206,7 +206,7 @@ async def test_the_same_secret_again_does_not_push_the_one_before_out(here: Inst
     await rotate(here.ada, NewSecret(app_id, new))
 
     app = await the_app()
-    client = here.patchbay.oauth_apps.client_of(app)
+    client = here.patchbay.oauth_apps.client_of(app, here.patchbay.catalog.get("sandbox"))
     assert (client.client_secret, client.previous_secret, client.secret_set_at) == (new, old, set_at)
 
 
@@ -230,7 +230,7 @@ async def test_a_secret_that_cannot_be_opened_is_replaced_all_the_same(here: Ins
 
     await here.patchbay.app_upkeep.rotate(here.ada, NewSecret(app.id, here.sandbox.client_secret))
 
-    client = here.patchbay.oauth_apps.client_of(await the_app())
+    client = here.patchbay.oauth_apps.client_of(await the_app(), here.patchbay.catalog.get("sandbox"))
     assert (client.client_secret, client.previous_secret) == (here.sandbox.client_secret, None)
 
 
@@ -251,7 +251,7 @@ async def test_of_two_rotations_at_once_each_is_whole(database_url: str, tmp_pat
 
         await asyncio.gather(rotate(here.ada, NewSecret(app_id, first)), rotate(here.ada, NewSecret(app_id, second)))
 
-        client = here.patchbay.oauth_apps.client_of(await the_app())
+        client = here.patchbay.oauth_apps.client_of(await the_app(), here.patchbay.catalog.get("sandbox"))
         assert {client.client_secret, client.previous_secret} == {first, second}
         assert old not in (client.client_secret, client.previous_secret)
 
