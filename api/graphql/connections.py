@@ -37,6 +37,9 @@ class Connection:
     option: str | None = strawberry.field(
         description="The key of its authentication option; null where it was made before there were several."
     )
+    connector_version: int | None = strawberry.field(
+        description="Of a connector of one's own, the version that it was made with, or moved to; null where a file is the connector."
+    )
     status: ConnectionStatus = strawberry.field(description="Its state.")
     status_reason: StatusReason | None = strawberry.field(description="Why its status is what it is; null where nothing is wrong.")
     status_changed_at: datetime = strawberry.field(description="Since when its status is what it is.")
@@ -60,6 +63,7 @@ class Connection:
             name=row.name,
             authentication_type=row.authentication_type,
             option=row.option_key,
+            connector_version=row.connector_version,
             status=row.status,
             status_reason=StatusReason.of_optional(row.reason),
             status_changed_at=row.status_changed_at,

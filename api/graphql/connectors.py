@@ -14,18 +14,20 @@ from api.connections.offers import Offer
 from api.connections.reading import ConnectionQuery, Each
 from api.errors import NotFound, PermissionDenied
 from api.graphql.context import Info
-from api.graphql.errors import NotFoundError, PermissionDeniedError, answering
+from api.graphql.errors import ConflictError, InvalidInputError, NotFoundError, PermissionDeniedError, answering
 from api.graphql.ids import find_id, graph_id
 from api.graphql.listing import connection_page
 from api.graphql.page import After, Cursors, First, Page, PageInfo, checked_first, checked_search, counted
 from api.graphql.words import ConnectorOrigin
 from api.icons import icon_path
-from models import AuthenticationType
+from models import AuthenticationType, OrganizationPermission
 
 if TYPE_CHECKING:
     from api.graphql.connections import Connection
+    from api.graphql.definitions import ConnectorDefinition
 
 LazyConnection = Annotated["Connection", strawberry.lazy("api.graphql.connections")]
+LazyDefinition = Annotated["ConnectorDefinition", strawberry.lazy("api.graphql.definitions")]
 
 
 @strawberry.type(description="One thing that a form must ask for.")
@@ -123,6 +125,9 @@ class Connector:
     verification: Evidence = strawberry.field(description="What the description of this connector rests on.")
     unconfirmed: list[UnconfirmedFact] = strawberry.field(description="Single facts that are not certain.")
     icon_url: str = strawberry.field(description="A picture for lists: its initials, drawn by Patchbay.")
+    version: int | None = strawberry.field(
+        description="Of a connector of one's own, the version that is offered; null for one from a file."
+    )
 
     @classmethod
     def of(cls, connector: catalog.Connector) -> "Connector":
@@ -133,12 +138,25 @@ class Connector:
             vendor=connector.vendor,
             category=connector.category,
             stage=connector.stage,
-            origin=ConnectorOrigin.CATALOGUE,
+            origin=ConnectorOrigin.CATALOGUE if connector.version is None else ConnectorOrigin.CUSTOM,
             documentation_url=connector.documentation_url,
             verification=connector.evidence,
             unconfirmed=[UnconfirmedFact(key=fact.key, what=fact.what) for fact in connector.unconfirmed],
             icon_url=icon_path(connector.key),
+            version=connector.version,
         )
+
+    @strawberry.field(
+        description="Of a connector of one's own, how it was defined: what `updateConnector` takes. Null for others, and for who does not "
+        "manage connectors."
+    )
+    async def definition(self, info: Info) -> LazyDefinition | None:
+        from api.graphql.definitions import ConnectorDefinition
+
+        if self.version is None or not await info.context.loaders.may.load(OrganizationPermission.MANAGE_CONNECTORS):
+            return None
+        found = info.context.patchbay.own_connectors.find_definition(self.key, self.version)
+        return None if found is None else ConnectorDefinition.of(found)
 
     @strawberry.field(description="Whether it is offered here.")
     async def installed(self, info: Info) -> bool:
@@ -184,6 +202,7 @@ def _gone(key: str) -> Connector:
         verification=Evidence.UNCONFIRMED,
         unconfirmed=[],
         icon_url=icon_path(key),
+        version=None,
     )
 
 
@@ -241,8 +260,10 @@ class ConnectorQuery:
 
     @strawberry.field(description="One connector; null where there is none with this key.")
     async def connector(self, info: Info, key: Annotated[str, strawberry.argument(description="Its key.")]) -> Connector | None:
-        connector = info.context.patchbay.catalog.find(key)
-        return None if connector is None else Connector.of(connector)
+        try:
+            return Connector.of(await info.context.patchbay.catalog.look_up(key))
+        except NotFound:
+            return None
 
 
 @strawberry.input(description="Whether a connector is offered here.")
@@ -257,7 +278,7 @@ class ConnectorSuccess:
 
 
 ConnectorResult = Annotated[
-    ConnectorSuccess | NotFoundError | PermissionDeniedError,
+    ConnectorSuccess | NotFoundError | PermissionDeniedError | InvalidInputError | ConflictError,
     strawberry.union("ConnectorResult", description="The connector, or why not."),
 ]
 

@@ -19,7 +19,7 @@ from api.organization.directory import UserSlice
 from api.organization.folders import Grant, GroupGrant, paths_of
 from api.organization.policy_effects import Breach
 from api.patchbay import Patchbay
-from models import FolderKind, Permission
+from models import FolderKind, OrganizationPermission, Permission
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -54,6 +54,7 @@ class Loaders:
         self.previous_secret_use = _loader(self._previous_secret_uses)
         self.offers = _loader(self._offers)
         self.installed = _loader(self._installed)
+        self.may = _loader(self._may)
         self.policy = _loader(self._policies)
         self.breach = _loader(self._breaches)
         self.first_page = _loader(self._first_pages)
@@ -143,6 +144,10 @@ class Loaders:
 
     async def _installed(self, connector_keys: Sequence[str]) -> dict[str, bool]:
         return dict.fromkeys(await self._patchbay.installed.among(connector_keys), True)
+
+    async def _may(self, permissions: Sequence[OrganizationPermission]) -> dict[OrganizationPermission, bool]:
+        """What the viewer may do that has to do with no folder."""
+        return {permission: await self._patchbay.access.may(self._actor, permission) for permission in permissions}
 
     async def _policies(self, ids: Sequence[UUID]) -> dict[UUID, models.ConnectorPolicy]:
         """Only for administrators."""

@@ -7,6 +7,7 @@ from strawberry.schema.config import StrawberryConfig
 
 from api.graphql.app_upkeep import OAuthAppUpkeepMutation
 from api.graphql.audit import AuditQuery
+from api.graphql.building import BuildingMutation, BuildingQuery
 from api.graphql.connecting import ConnectingMutation, ConnectingQuery
 from api.graphql.connections import ConnectionQueries
 from api.graphql.connectors import ConnectorMutation, ConnectorQuery
@@ -19,6 +20,7 @@ from api.graphql.issuing import IssuingMutation
 from api.graphql.managing import ManagingMutation
 from api.graphql.moments import DATE_TIME
 from api.graphql.oauth_apps import OAuthAppMutation, OAuthAppQuery
+from api.graphql.organization_permissions import OrganizationPermissionMutation
 from api.graphql.policies import PolicyMutation, PolicyQuery
 from api.graphql.users import UserMutation, UserQuery
 from api.graphql.webhook_upkeep import WebhookMutation
@@ -37,6 +39,7 @@ class Query(
     AuditQuery,
     PolicyQuery,
     WebhookQuery,
+    BuildingQuery,
 ):
     pass
 
@@ -54,6 +57,8 @@ class Mutation(
     ConnectorMutation,
     PolicyMutation,
     WebhookMutation,
+    BuildingMutation,
+    OrganizationPermissionMutation,
 ):
     pass
 

@@ -19,7 +19,14 @@ from api.graphql.errors import (
 from api.graphql.groups import Group
 from api.graphql.ids import find_id, graph_id, id_of
 from api.graphql.page import After, Cursors, First, Page, checked_first, checked_search, name_position, page_of, written_name
-from api.graphql.words import FolderPermission, permission_of, permissions_of
+from api.graphql.words import (
+    FolderPermission,
+    OrganizationPermission,
+    organization_permission_of,
+    organization_permissions_of,
+    permission_of,
+    permissions_of,
+)
 from api.organization.directory import UserSelection
 from api.organization.tokens import prefix_of
 from models import ApiTokenKind, Permission
@@ -37,6 +44,9 @@ class User:
     email: str | None = strawberry.field(description="Their email address; only they and administrators see it.")
     administrator: bool = strawberry.field(description="Whether they may do everything but use others' personal workspaces.")
     active: bool = strawberry.field(description="Whether they may sign in; their connections are kept alive either way.")
+    organization_permissions: list[OrganizationPermission] | None = strawberry.field(
+        description="What they may do that has to do with no folder; only they and administrators see it."
+    )
     deactivated_at: datetime | None = strawberry.field(
         description="Since when they may not sign in; null while they may. Only administrators see it."
     )
@@ -51,6 +61,7 @@ class User:
             email=row.email if shows_email else None,
             administrator=row.administrator,
             active=row.deactivated_at is None,
+            organization_permissions=_organization_permissions(row) if shows_email else None,
             deactivated_at=row.deactivated_at if actor.may_administer else None,
         )
 
@@ -64,6 +75,11 @@ class User:
 
         row = await info.context.loaders.workspace.load(UUID(self.id))
         return None if row is None else Folder.of(row)
+
+
+def _organization_permissions(row: models.User) -> list[OrganizationPermission]:
+    every = models.OrganizationPermission.every()
+    return organization_permissions_of(every if row.administrator else models.OrganizationPermission(row.organization_permissions))
 
 
 @strawberry.type(description="A token by which a program is known. Its text is shown once, when it is made.")
@@ -97,6 +113,10 @@ class ApiToken:
     @strawberry.field(description="What it may do at the most; null: all that its owner may.")
     def permissions(self) -> list[FolderPermission] | None:
         return None if self.row.permissions is None else permissions_of(Permission(self.row.permissions))
+
+    @strawberry.field(description="Where it is limited: what it may all the same that has to do with no folder, if its owner may.")
+    def organization_permissions(self) -> list[OrganizationPermission]:
+        return organization_permissions_of(models.OrganizationPermission(self.row.organization_permissions))
 
     @strawberry.field(
         description="The folders that it is good for, with those below them, as far as the viewer sees them; null: all that its owner sees."
@@ -138,6 +158,11 @@ class CreateApiTokenInput:
     )
     folder_ids: list[strawberry.ID] | None = strawberry.field(
         default=None, description="The folders that it is good for, with those below them. Without it, all that its owner sees."
+    )
+    organization_permissions: list[OrganizationPermission] | None = strawberry.field(
+        default=None,
+        description="Of a token that is limited: what it may all the same that has to do with no folder, if its owner may. One without "
+        "limits may all that its owner may.",
     )
 
 
@@ -269,6 +294,7 @@ class UserMutation:
             expires_at=input.expires_at,
             permissions=None if input.permissions is None else permission_of(input.permissions),
             folder_ids=folder_ids,
+            organization=None if input.organization_permissions is None else organization_permission_of(input.organization_permissions),
         )
         return CreateApiTokenSuccess(api_token=ApiToken.of(new.row), token=new.token.reveal())
 

@@ -5,11 +5,13 @@ from typing import TypeVar
 
 import strawberry
 
+import models
 from api.catalog.connector import ConnectorStage, Evidence
 from api.catalog.definition import ClientAuthentication
 from api.catalog.using import PlacementLocation, Proof
 from api.connections.app_check import AppQuestion, Verdict
 from api.connections.reading import OrderField
+from api.connections.versions import Effect
 from api.organization.app_warnings import AppWarningKind
 from models import (
     ApiTokenKind,
@@ -38,6 +40,10 @@ class FolderPermission(Enum):
     MANAGE = "MANAGE"
 
 
+class OrganizationPermission(Enum):
+    MANAGE_CONNECTORS = "MANAGE_CONNECTORS"
+
+
 class ConnectorOrigin(Enum):
     CATALOGUE = "CATALOGUE"
     CUSTOM = "CUSTOM"
@@ -58,6 +64,17 @@ def permission_of(words: list[FolderPermission]) -> Permission:
     for word in words:
         permission |= Permission[word.name]
     return permission
+
+
+def organization_permissions_of(permissions: models.OrganizationPermission) -> list[OrganizationPermission]:
+    return [word for word in OrganizationPermission if models.OrganizationPermission[word.name] in permissions]
+
+
+def organization_permission_of(words: list[OrganizationPermission]) -> models.OrganizationPermission:
+    permissions = models.OrganizationPermission(0)
+    for word in words:
+        permissions |= models.OrganizationPermission[word.name]
+    return permissions
 
 
 def _describe(words: Word, name: str, description: str, **meanings: str) -> Word:
@@ -145,6 +162,20 @@ _describe(
     EDIT="Rename, reconnect, disable and enable connections, and choose the default.",
     DELETE="Delete connections.",
     MANAGE="Say who else may do what, and make folders below.",
+)
+_describe(
+    OrganizationPermission,
+    "OrganizationPermission",
+    "What may be done that has to do with no folder. Administrators may all of it.",
+    MANAGE_CONNECTORS="Make, change and delete connectors of one's own.",
+)
+_describe(
+    Effect,
+    "ConnectorUpdateEffect",
+    "What a new version of its connector means for a connection.",
+    MIGRATES="It can be moved as it is.",
+    MUST_RECONNECT="Its owner must give its credential, or their consent, again: with what it has it is not moved.",
+    STAYS="It can only go on with the version that it has.",
 )
 _describe(
     ApiTokenKind,

@@ -72,7 +72,7 @@ async def ids(graph: Graph) -> dict[str, str]:
         **dict.fromkeys(["webhook", "webhookId", "enableWebhook", "disableWebhook", "deleteWebhook", "sendTestWebhook"], webhook.id),
         "resendWebhookDelivery": delivery.id,
         **dict.fromkeys(["folder", "folderId", "parentId", "deleteFolder"], folder),
-        **dict.fromkeys(["connection", "connectionId"], connection.id),
+        **dict.fromkeys(["connection", "connectionId", "connectionIds"], connection.id),
         **dict.fromkeys(["authorization", "cancelAuthorization", "authorizationChanged"], authorization.id),
         "revokeApiToken": token.row.id,
         **dict.fromkeys(["oauthAppId", "deleteOAuthApp"], app.id),

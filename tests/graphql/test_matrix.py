@@ -100,7 +100,7 @@ async def things_of(graph: Graph, owner: Actor, folder_id: UUID) -> dict[str, st
         **dict.fromkeys(["webhook", "webhookId", "enableWebhook", "disableWebhook", "deleteWebhook", "sendTestWebhook"], webhook.id),
         "resendWebhookDelivery": delivery.id,
         **dict.fromkeys(["folder", "folderId", "parentId", "folderIds", "deleteFolder"], folder_id),
-        **dict.fromkeys(["connection", "connectionId", "subjectId"], connection.id),
+        **dict.fromkeys(["connection", "connectionId", "connectionIds", "subjectId"], connection.id),
         **dict.fromkeys(["authorization", "cancelAuthorization"], authorization.id),
         **dict.fromkeys(["oauthAppId", "deleteOAuthApp"], app.id),
         **dict.fromkeys(["user", "userId", "userIds", "forUserId", "deactivateUser", "reactivateUser"], uma.user_id),
