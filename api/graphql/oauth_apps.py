@@ -41,6 +41,10 @@ class OAuthApp:
     name: str = strawberry.field(description="What people call it here.")
     client_id: str = strawberry.field(description="Its id at the vendor.")
     scopes: list[str] = strawberry.field(description="The scopes that it has at the vendor, as far as they were told.")
+    endpoints: list[str] | None = strawberry.field(
+        description="For a connector of one's own: the URLs that its secret was given for, each with what may be filled in. It goes to no "
+        "other. Null where a file is the connector."
+    )
     origin: OAuthAppOrigin = strawberry.field(description="Whose it is.")
     secret_set_at: datetime | None = strawberry.field(description="When its secret was given; null where it has none.")
     secret_expires_at: datetime | None = strawberry.field(description="When its secret ends at the vendor, where that was told.")
@@ -59,6 +63,7 @@ class OAuthApp:
             name=row.name,
             client_id=row.client_id,
             scopes=row.scopes,
+            endpoints=row.endpoints,
             origin=row.origin,
             secret_set_at=row.secret_set_at,
             secret_expires_at=row.secret_expires_at,

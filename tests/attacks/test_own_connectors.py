@@ -115,14 +115,22 @@ async def test_an_app_whose_secret_is_given_again_signs_in_at_both(bench: Bench)
     assert len(bench.evil.asked) > asked
 
 
-async def test_another_client_id_and_its_secret_are_for_the_newest_addresses_too(bench: Bench) -> None:
+async def test_an_app_tells_where_its_secret_goes(bench: Bench) -> None:
+    await bench.create()
+
+    app = await bench.register_app()
+
+    assert app.endpoints == [f"{bench.acme.url}/revoke", f"{bench.acme.url}/token"]
+
+
+async def test_another_client_id_takes_no_secret_anywhere(bench: Bench) -> None:
     await bench.create()
     app = await bench.register_app()
     await bench.move_to_evil()
 
-    await bench.patchbay.app_upkeep.update(bench.ada, AppChanges(app.id, client_id="another"))
+    changed = await bench.patchbay.app_upkeep.update(bench.ada, AppChanges(app.id, client_id="another"))
 
-    assert bench.evil.asked == []
+    assert (changed.client_secret, bench.evil.asked) == (None, [])
 
 
 async def test_the_secret_of_an_app_of_ones_own_or_of_a_policy_is_not_sent_to_another_host(bench: Bench) -> None:

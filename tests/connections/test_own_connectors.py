@@ -297,6 +297,15 @@ async def test_two_updates_at_once_are_two_versions(bench: Bench) -> None:
     assert await models.ConnectorVersion.all().count() == 3
 
 
+async def test_an_app_that_is_registered_while_its_connector_is_deleted_does_not_stay(bench: Bench) -> None:
+    await bench.create()
+
+    await asyncio.gather(bench.register_app(), bench.patchbay.building.delete(bench.ada, "acme"), return_exceptions=True)
+
+    assert await models.OAuthApp.filter(connector_key="acme").count() == 0
+    assert bench.patchbay.catalog.find("acme") is None
+
+
 async def test_two_who_take_one_key_at_once_do_not_both_get_it(bench: Bench) -> None:
     both = await asyncio.gather(bench.create(), bench.create(name="Other"), return_exceptions=True)
 

@@ -69,12 +69,17 @@ async function withdraw(provider, account) {
   for (const grant of await livingGrants(provider, account)) await grant.destroy();
 }
 
+// Tokens and keys that a vendor gives out on a page of its own, by what they open.
+const personalTokens = { 'personal-token-canary-4e7b': 'robin' };
+const apiKeys = { 'api-key-canary-9c3d': 'acme-account' };
+
 async function callApi(provider, ctx) {
   const token = /^Bearer (.+)$/.exec(ctx.get('authorization'))?.[1];
   const found = token && (await provider.AccessToken.find(token) ?? await provider.ClientCredentials.find(token));
   const alive = found && !found.isExpired && (!found.grantId || await provider.Grant.find(found.grantId));
-  ctx.status = alive ? 200 : 401;
-  ctx.body = alive ? { sub: found.accountId ?? found.clientId } : { error: 'invalid_token' };
+  const account = alive ? found.accountId ?? found.clientId : personalTokens[token] ?? apiKeys[ctx.get('x-api-key')];
+  ctx.status = account ? 200 : 401;
+  ctx.body = account ? { sub: account } : { error: 'invalid_token' };
 }
 
 const pem = readFileSync(pemFile);
@@ -86,7 +91,7 @@ server.listen(0, '127.0.0.1', () => {
   provider.on('grant.error', (ctx, error) => note(ctx, error.error));
   provider.on('server_error', (_, error) => console.error(error));
   provider.use(async (ctx, next) => {
-    if (ctx.path === '/api/me') return callApi(provider, ctx);
+    if (['/api/me', '/api/v1/me'].includes(ctx.path)) return callApi(provider, ctx);
     if (ctx.path === '/test/requests') { ctx.body = requests; return; }
     if (ctx.path === '/test/grants') { ctx.body = (await livingGrants(provider, ctx.query.account)).map((grant) => grant.jti); return; }
     if (ctx.path === '/test/withdraw') { ctx.body = await withdraw(provider, ctx.query.account) ?? {}; return; }
