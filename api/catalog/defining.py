@@ -24,7 +24,9 @@ from api.names import name_problem
 from api.outbound.egress import EgressGuard, EgressRefused
 
 _LONGEST_TEXT = 2_000
+_LONGEST_NAME = 100
 _MOST = 100
+_FIELD = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _TOKEN = "{token}"
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}", re.ASCII)
 # What says where a request goes and where it ends.
@@ -67,9 +69,9 @@ class Defined:
 
 def define(definition: ConnectorDefinition, guard: EgressGuard) -> Defined:
     """Raises InvalidInput with every mistake, by the field's path in the input."""
-    found = [*_pattern_mistakes(definition), *_text_mistakes(definition)]
+    found = [*_name_mistakes(definition), *_text_mistakes(definition), *_pattern_mistakes(definition)]
     if found:
-        # Not tried out then: reading holds patterns against values.
+        # It is not read then: reading goes by these names, and holds these patterns against values.
         raise _invalid(found)
     document = document_of(definition)
     connector, mistakes = read_document(definition.key, document)
@@ -108,11 +110,27 @@ def _without_echoes(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
 # What a definition is held to besides
 
 
+def _name_mistakes(definition: ConnectorDefinition) -> Found:
+    """What cannot be the name of a field, or of a parameter. Such a name is not repeated."""
+    for number, field in enumerate(definition.fields):
+        if _FIELD.fullmatch(field.name) is None:
+            yield f"fields.{number}.name", "must be lower case letters, digits and underscores, up to 63"
+    oauth2 = definition.oauth2
+    parameters = {} if oauth2 is None else {"authorizeParams": oauth2.authorize_parameters, "tokenParams": oauth2.token_parameters}
+    for path, named in parameters.items():
+        if any(name_problem(name, longest=_LONGEST_NAME) is not None for name in named):
+            yield f"oauth2.{path}", f"must each have a name of 1 to {_LONGEST_NAME} characters that can be seen"
+
+
 def _pattern_mistakes(definition: ConnectorDefinition) -> Found:
-    for field in definition.fields:
+    for number, field in enumerate(definition.fields):
         problem = None if field.pattern is None else pattern_problem(field.pattern)
         if problem is not None:
-            yield f"fields.{field.name}.pattern", problem
+            yield f"fields.{_field_name(field.name, number)}.pattern", problem
+
+
+def _field_name(name: str, number: int) -> str:
+    return name if _FIELD.fullmatch(name) else str(number)
 
 
 def _text_mistakes(definition: ConnectorDefinition) -> Found:
@@ -141,15 +159,14 @@ def _texts(value: Any, path: str = "") -> Found:
         yield path, value
     elif isinstance(value, dict):
         for key, member in value.items():
-            # The names of parameters are the provider's.
-            is_ours = not path.endswith("Params")
-            below = f"{path}.{camel(key) if is_ours else key}".removeprefix(".")
-            if not is_ours:
-                yield below, key
-            yield from _texts(member, below)
+            if path.endswith("Params"):
+                # Their names are the provider's, and any text.
+                yield from _texts(member, path)
+            else:
+                yield from _texts(member, f"{path}.{camel(key)}".removeprefix("."))
     elif isinstance(value, list | tuple):
         for number, member in enumerate(value):
-            name = member["name"] if isinstance(member, dict) and path == "fields" else number
+            name = _field_name(member["name"], number) if path == "fields" else number
             yield from _texts(member, f"{path}.{name}")
 
 

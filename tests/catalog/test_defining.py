@@ -169,9 +169,21 @@ CASES: dict[str, tuple[ConnectorDefinition, dict[str, str]]] = {
         {"oauth2": "nothing is offered: a connector needs oauth2, personalAccessToken, apiKey or basic"},
     ),
     "controls in a text": (replace(BARE, vendor="Acme\n"), {"vendor": "must not contain control or invisible characters"}),
-    "controls in the name of a parameter": (
-        replace(BARE, oauth2=replace(OAUTH2, token_parameters={"a\nb": "c"})),
-        {"oauth2.tokenParams.a\nb": "must not contain control or invisible characters"},
+    "names that are none": (
+        replace(
+            BARE,
+            fields=(FieldDefinition("Team Name", "Team", pattern="(a+)+"), FieldDefinition("x" * 70_000, "X")),
+            oauth2=replace(OAUTH2, token_parameters={"a\nb": "c"}, authorize_parameters={"": "x\n"}),
+        ),
+        {
+            "fields.0.name": "must be lower case letters, digits and underscores, up to 63",
+            "fields.1.name": "must be lower case letters, digits and underscores, up to 63; must not be longer than 2000 characters",
+            "oauth2.authorizeParams": "must each have a name of 1 to 100 characters that can be seen; must not contain control or "
+            "invisible characters",
+            "oauth2.tokenParams": "must each have a name of 1 to 100 characters that can be seen",
+            "fields.0.pattern": "could take for ever on some values: a group that repeats begins or ends with one character that "
+            "nothing else in it takes",
+        },
     ),
     "too many scopes": (
         replace(BARE, oauth2=replace(OAUTH2, scopes=tuple(ScopeDefinition(f"s{number}") for number in range(101)))),
