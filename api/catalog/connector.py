@@ -203,11 +203,11 @@ class Connector:
 
     @property
     def app_endpoints(self) -> frozenset[str] | None:
-        """Of a connector of one's own, where the secrets of OAuth apps go: each URL with what may stand in it. None: a file says it."""
+        """Of a connector of one's own, what OAuth apps are used with: each URL with what may stand in it. None: a file says it."""
         if self.version is None:
             return None
         grants = [option.grant for option in self.options if option.type.needs_consent and option.grant is not None]
-        urls = {url for grant in grants for url in (grant.token_url, grant.refresh.url)}
+        urls = {url for grant in grants for url in (grant.authorize_url, grant.token_url, grant.refresh.url)}
         urls |= {grant.revocation.url for grant in grants if grant.revocation is not None}
         return frozenset(self._with_bounds(url) for url in urls if url is not None)
 

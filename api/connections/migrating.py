@@ -125,7 +125,7 @@ class Migrating:
         return await self._seen(actor, await fates_of(connections, new, self._catalog))
 
     async def _seen(self, actor: Actor, fates: list[Fate]) -> Fates:
-        visible = await self._access.permissions(actor, {fate.connection.folder_id for fate in fates})
+        visible = await self._access.visible_folders(actor)
         seen = [fate for fate in fates if fate.connection.folder_id in visible]
         ordered = sorted(seen, key=lambda fate: (fate.connection.name_key, fate.connection.id))
         return Fates(Counter(fate.effect for fate in fates), tuple(ordered))

@@ -4,6 +4,7 @@ A credential goes where it was given for, and nowhere else. So a connection foll
 goes to stays as it is, and where nothing is asked that it does not have; else its owner reconnects it.
 """
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,6 +15,8 @@ from api.catalog.catalog import Catalog
 from api.catalog.connector import Connector, Field
 from api.connections.provider import Provider
 from api.organization.apps import serves
+
+_AT_ONCE = 500
 
 
 class Effect(StrEnum):
@@ -36,16 +39,16 @@ class Fate:
 
 async def fates_of(connections: list[models.Connection], new: Connector, catalog: Catalog) -> list[Fate]:
     """What a version means for each of these."""
-    apps = await _apps_of(connections)
-    return [
-        _fate(
-            connection,
-            await catalog.look_up_version(connection.connector_key, connection.connector_version),
-            new,
-            None if connection.oauth_app_id is None else apps.get(connection.oauth_app_id),
-        )
-        for connection in connections
-    ]
+    fates: list[Fate] = []
+    for start in range(0, len(connections), _AT_ONCE):
+        some = connections[start : start + _AT_ONCE]
+        apps = await _apps_of(some)
+        for connection in some:
+            kept = await catalog.look_up_version(connection.connector_key, connection.connector_version)
+            fates.append(_fate(connection, kept, new, None if connection.oauth_app_id is None else apps.get(connection.oauth_app_id)))
+        # There may be many: everybody else gets a turn.
+        await asyncio.sleep(0)
+    return fates
 
 
 def _fate(connection: models.Connection, kept: Connector | None, new: Connector, app: models.OAuthApp | None) -> Fate:

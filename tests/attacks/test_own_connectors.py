@@ -23,13 +23,20 @@ GIVEN_FOR_ELSEWHERE = "The secret of this OAuth app was given for other addresse
 
 
 @pytest.fixture
-async def bench(database_url: str, tmp_path: Path) -> AsyncIterator[Bench]:
+async def bench(sqlite_url: str, tmp_path: Path) -> AsyncIterator[Bench]:
+    async with bench_on(sqlite_url, tmp_path) as bench:
+        yield bench
+
+
+@pytest.fixture
+async def bench_on_both(database_url: str, tmp_path: Path) -> AsyncIterator[Bench]:
     async with bench_on(database_url, tmp_path) as bench:
         yield bench
 
 
 @pytest.mark.parametrize("type", [AuthenticationType.PERSONAL_ACCESS_TOKEN, MACHINE, CONSENT, OWN_APP])
-async def test_a_connection_goes_on_at_the_host_that_it_was_made_for(bench: Bench, type: AuthenticationType) -> None:
+async def test_a_connection_goes_on_at_the_host_that_it_was_made_for(bench_on_both: Bench, type: AuthenticationType) -> None:
+    bench = bench_on_both
     await bench.create()
     await bench.register_app()
     connection = await bench.connect(type)
@@ -71,7 +78,7 @@ async def test_whoever_gives_their_secret_again_means_the_new_host(bench: Bench)
     assert bench.evil.paths == ["/v1/me"]
 
 
-@pytest.mark.parametrize("target", ["token", "revoke", "path"])
+@pytest.mark.parametrize("target", ["token", "revoke", "path", "consent"])
 async def test_the_operators_secret_waits_until_it_is_given_for_the_new_address(bench: Bench, target: str) -> None:
     await bench.create()
     app = await bench.register_app()
@@ -79,6 +86,7 @@ async def test_the_operators_secret_waits_until_it_is_given_for_the_new_address(
     changes = {
         "token": {"token_url": f"{bench.evil.url}/token"},
         "revoke": {"revoke_url": f"{bench.evil.url}/revoke"},
+        "consent": {"authorize_url": f"{bench.evil.url}/authorize"},
         "path": {"token_url": f"{bench.acme.url}/attacker/token"},
     }
     await bench.update(oauth2=bench.acme.oauth2(**changes[target]))
@@ -99,7 +107,8 @@ async def test_the_operators_secret_waits_until_it_is_given_for_the_new_address(
     assert len(bench.acme.asked) == before
 
 
-async def test_an_app_whose_secret_is_given_again_signs_in_at_both(bench: Bench) -> None:
+async def test_an_app_whose_secret_is_given_again_signs_in_at_both(bench_on_both: Bench) -> None:
+    bench = bench_on_both
     await bench.create()
     app = await bench.register_app()
     connection = await bench.connect(CONSENT)
@@ -120,7 +129,7 @@ async def test_an_app_tells_where_its_secret_goes(bench: Bench) -> None:
 
     app = await bench.register_app()
 
-    assert app.endpoints == [f"{bench.acme.url}/revoke", f"{bench.acme.url}/token"]
+    assert app.endpoints == [f"{bench.acme.url}/authorize", f"{bench.acme.url}/revoke", f"{bench.acme.url}/token"]
 
 
 async def test_another_client_id_takes_no_secret_anywhere(bench: Bench) -> None:
@@ -160,8 +169,8 @@ async def test_a_wider_pattern_is_another_address(bench: Bench) -> None:
     updated = await bench.update(fields=(FieldDefinition("host", "Host", pattern="a|b", example="a"),), oauth2=oauth2)
 
     row = await models.OAuthApp.get(id=app.id)
-    assert row.endpoints == ["https://api.{host}.acme.example/token where host = a"]
-    assert set(updated.app_endpoints or ()) == {"https://api.{host}.acme.example/token where host = a|b"}
+    assert row.endpoints == [f"{bench.acme.url}/authorize", "https://api.{host}.acme.example/token where host = a"]
+    assert set(updated.app_endpoints or ()) - set(row.endpoints) == {"https://api.{host}.acme.example/token where host = a|b"}
     with pytest.raises(AuthenticationTypeUnavailable, match=GIVEN_FOR_ELSEWHERE):
         await bench.connect(CONSENT, fields={"host": Secret("b")})
 
