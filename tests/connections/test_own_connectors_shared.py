@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 import models
+from api.errors import NotFound
 from api.patchbay import Patchbay, open_patchbay
 from api.settings import Settings
 from tests.acceptance.processes import until
 from tests.clock import HeldClock
 from tests.connections.own import Bench, bench_on
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ async def test_one_that_was_deleted_elsewhere_connects_nobody_here(bench: Bench)
         await bench.patchbay.building.delete(bench.ada, "acme")
         assert deaf.catalog.find("acme") is not None
 
-        with pytest.raises(Exception, match="no such connector"):
+        with pytest.raises(NotFound):
             await deaf.connecting.connect(bench.ada, bench.request())
 
     assert await models.Connection.all().count() == 0
