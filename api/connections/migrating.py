@@ -102,23 +102,25 @@ class Migrating:
         return connector
 
     async def _behind(self, actor: Actor, new: Connector, connection_ids: Collection[UUID] | None) -> list[UUID]:
-        """Connections that have another version, in the one order in which several are ever held."""
+        """Connections that have a former version, in the one order in which several are ever held."""
         found = models.Connection.filter(connector_key=new.key)
         if connection_ids is not None:
             found = found.filter(id__in=list(connection_ids))
             visible = await self._access.permissions(actor, {each.folder_id for each in await found.only("folder_id")})
             if await found.filter(folder_id__in=list(visible)).count() < len(set(connection_ids)):
                 raise NotFound("connection")
-        behind = await found.filter(connector_version__not=new.version).order_by("id").only("id")
+        behind = await found.filter(connector_version__lt=new.version).order_by("id").only("id")
         return [connection.id for connection in behind]
 
     async def _move(self, ids: list[UUID], new: Connector) -> list[Fate]:
-        held = await models.Connection.filter(id__in=ids).order_by("id").select_for_update()
-        fates = await fates_of(held, new, self._catalog)
-        for fate in fates:
-            if fate.effect is Effect.MIGRATES:
-                fate.connection.connector_version, fate.connection.updated_at = new.version, self._clock()
-                await fate.connection.save(update_fields=["connector_version", "updated_at"])
+        # One that its owner has reconnected meanwhile may have this version, or a later one.
+        behind = models.Connection.filter(id__in=ids, connector_version__lt=new.version)
+        fates = await fates_of(await behind.order_by("id").select_for_update(), new, self._catalog)
+        moved = {"connector_version": new.version, "updated_at": self._clock()}
+        moving = [fate.connection for fate in fates if fate.effect is Effect.MIGRATES]
+        await models.Connection.filter(id__in=[connection.id for connection in moving]).update(**moved)
+        for connection in moving:
+            connection.update_from_dict(moved)
         return fates
 
     async def _fates(self, actor: Actor, connections: list[models.Connection], new: Connector) -> Fates:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 import models
 from api.catalog.definition import FieldDefinition, PlacementDefinition, VerifyDefinition
@@ -16,7 +18,7 @@ from api.errors import Conflict, InvalidInput, NotFound, PermissionDenied, Provi
 from api.organization.policy_wishes import PolicyWish
 from api.secret import Secret
 from models import AuthenticationType, AuthorizationStatus, OrganizationPermission, Permission
-from tests.connections.own import CONSENT, MACHINE, Bench, bench_on
+from tests.connections.own import CLIENT_FIELDS, CONSENT, MACHINE, Bench, bench_on
 from tests.connections.vendor import TOKEN, Asked
 
 pytestmark = pytest.mark.anyio
@@ -68,6 +70,31 @@ async def test_each_grant_connects_and_is_ended_at_the_provider(bench_on_sqlite:
     assert (connection.status, connection.account) == ("CONNECTED", "alex@acme.example")
     assert deleted.revoked_at_provider
     assert len(bench.acme.revoked) == 1
+
+
+async def test_a_password_connects_as_the_client_that_was_typed(bench_on_sqlite: Bench) -> None:
+    bench = bench_on_sqlite
+    await bench.create(oauth2=bench.acme.oauth2(AuthenticationType.OAUTH2_PASSWORD))
+    typed = {"username": Secret("alex"), "password": Secret("password-canary-90ae")}
+
+    connection = await bench.connect(AuthenticationType.OAUTH2_PASSWORD, fields=CLIENT_FIELDS | typed)
+
+    assert (connection.status, connection.account) == ("CONNECTED", "alex@acme.example")
+    assert (bench.acme.asked[0].form["grant_type"], bench.acme.asked[0].form["username"]) == ("password", "alex")
+
+
+async def test_a_signed_assertion_connects_without_a_client_secret(bench_on_sqlite: Bench) -> None:
+    bench = bench_on_sqlite
+    await bench.create(oauth2=bench.acme.oauth2(AuthenticationType.OAUTH2_JWT_BEARER))
+    key = rsa.generate_private_key(65537, 2048)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    typed = {"client_id": Secret("robot"), "subject": Secret("alex"), "private_key": Secret(pem)}
+
+    connection = await bench.connect(AuthenticationType.OAUTH2_JWT_BEARER, fields=typed)
+
+    (claims,) = bench.acme.claims
+    assert (connection.status, connection.account) == ("CONNECTED", "alex@acme.example")
+    assert (claims["iss"], claims["sub"], claims["aud"]) == ("robot", "alex", f"{bench.acme.url}/token")
 
 
 async def test_a_connection_keeps_its_version_and_new_ones_have_the_newest(bench: Bench) -> None:

@@ -1,6 +1,7 @@
 """Providers that connectors of one's own are made for: small servers with TLS, which remember all that they were asked."""
 
 import base64
+import json
 import secrets
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -22,6 +23,7 @@ from api.catalog.definition import ConnectorDefinition, OAuth2Definition, Placem
 from models import AuthenticationType
 
 CLIENT = ("client-of-acme", "client-secret-canary-8f2c")
+JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 TOKEN = "typed-token-canary-51d0"
 
 
@@ -42,6 +44,8 @@ class Vendor:
     asked: list[Asked] = field(default_factory=list)
     given: set[str] = field(default_factory=set)
     revoked: list[str] = field(default_factory=list)
+    # What was said in signed assertions.
+    claims: list[dict[str, Any]] = field(default_factory=list)
     # Called with each request before it is answered.
     before: Callable[[Asked], Awaitable[None]] | None = None
 
@@ -72,12 +76,14 @@ class Vendor:
         return self._me(asked)
 
     def _token(self, asked: Asked) -> Response:
-        if not self._is_client(asked):
+        if asked.form.get("grant_type") == JWT_BEARER:
+            self.claims.append(json.loads(_decoded(asked.form["assertion"].split(".")[1])))
+        elif not self._is_client(asked):
             return JSONResponse({"error": "invalid_client"}, 401)
         if asked.form.get("grant_type") == "authorization_code" and asked.form.get("code") != "good-code":
             return JSONResponse({"error": "invalid_grant"}, 400)
         tokens = {"access_token": secrets.token_urlsafe(24), "token_type": "Bearer", "expires_in": 3600}
-        if asked.form.get("grant_type") != "client_credentials":
+        if asked.form.get("grant_type") not in ("client_credentials", JWT_BEARER):
             tokens["refresh_token"] = secrets.token_urlsafe(24)
         self.given.add(str(tokens["access_token"]))
         return JSONResponse(tokens)
@@ -105,13 +111,14 @@ class Vendor:
         )
         return replace(definition, **changes)
 
-    def oauth2(self, **changes: Any) -> OAuth2Definition:
+    def oauth2(self, *more: AuthenticationType, **changes: Any) -> OAuth2Definition:
         return replace(
             OAuth2Definition(
                 grants=(
                     AuthenticationType.OAUTH2_AUTHORIZATION_CODE,
                     AuthenticationType.OAUTH2_BRING_YOUR_OWN_APP,
                     AuthenticationType.OAUTH2_CLIENT_CREDENTIALS,
+                    *more,
                 ),
                 authorize_url=f"{self.url}/authorize",
                 token_url=f"{self.url}/token",
@@ -142,6 +149,10 @@ async def vendors(folder: Path, count: int = 2) -> AsyncIterator[tuple[list[Vend
         finally:
             for server in servers:
                 server.should_exit = True
+
+
+def _decoded(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 def _server(vendor: Vendor, certificate: Path) -> uvicorn.Server:
