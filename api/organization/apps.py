@@ -249,8 +249,11 @@ def serves(app: models.OAuthApp, connector: Connector) -> bool:
 def give_for(app: models.OAuthApp, connector: Connector | None) -> None:
     """The secret that an app is given now is given for where its connector sends it now, and for where the one before went."""
     endpoints = None if connector is None else connector.app_endpoints
-    if endpoints is not None:
-        app.endpoints = sorted(endpoints | set(app.endpoints or ()))
+    if endpoints is None or endpoints <= set(app.endpoints or ()):
+        return
+    app.endpoints = sorted(endpoints | set(app.endpoints or ()))
+    # The secret before it was never given for these, and would be tried there where this one is refused.
+    app.previous_secret = None
 
 
 def client_mistakes(client_id: str, client_secret: Secret | None, *, prefix: str) -> dict[str, str | None]:

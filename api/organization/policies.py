@@ -14,7 +14,8 @@ from api.catalog.connector import Connector
 from api.clock import Clock
 from api.errors import Conflict, InvalidInput, NotFound
 from api.events.log import EventLog
-from api.organization.apps import OAuthApps
+from api.organization.app_secrets import SECRET_FIELDS
+from api.organization.apps import OAuthApps, give_for
 from api.organization.policy_wishes import PolicyWish, connector_of
 from api.organization.rulings import policy_of
 from api.organization.suspensions import Settled, Suspensions
@@ -126,6 +127,9 @@ class Policies:
                 raise InvalidInput(
                     {"defaultOAuthApp.clientSecret": "is not the secret that the app has: rotate it by rotateOAuthAppSecret"}
                 )
+            if wish.app.client_secret is not None:
+                give_for(former, connector)
+                await former.save(update_fields=SECRET_FIELDS)
             return former.id
         app = await self._apps.add(
             connector_key=connector.key,

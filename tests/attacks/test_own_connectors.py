@@ -124,6 +124,21 @@ async def test_an_app_whose_secret_is_given_again_signs_in_at_both(bench_on_both
     assert len(bench.evil.asked) > asked
 
 
+async def test_the_secret_before_is_not_tried_at_addresses_that_it_was_not_given_for(bench: Bench) -> None:
+    await bench.create()
+    app = await bench.patchbay.oauth_apps.register(
+        bench.ada, connector_key="acme", client_id=CLIENT[0], client_secret=Secret("former-secret-canary-c0ffee")
+    )
+    kept = await bench.patchbay.app_upkeep.rotate(bench.ada, NewSecret(app.id, Secret(CLIENT[1])))
+    await bench.move_to_evil()
+
+    given = await bench.patchbay.app_upkeep.rotate(bench.ada, NewSecret(app.id, Secret(CLIENT[1])))
+
+    assert kept.app.previous_secret is not None
+    assert given.app.previous_secret is None
+    assert (await models.OAuthApp.get(id=app.id)).previous_secret is None
+
+
 async def test_an_app_tells_where_its_secret_goes(bench: Bench) -> None:
     await bench.create()
 
@@ -154,10 +169,14 @@ async def test_the_secret_of_an_app_of_ones_own_or_of_a_policy_is_not_sent_to_an
         await bench.connect(OWN_APP, name="By policy", own_app=None)
     with pytest.raises(InvalidInput) as again:
         await bench.reconnect(connection)
+    asked = list(bench.evil.asked)
+    await bench.patchbay.policies.set(bench.ada, PolicyWish("acme", app=PolicyApp(CLIENT[0], Secret(CLIENT[1]))))
+    given_again = await bench.connect(OWN_APP, name="By policy", own_app=None)
 
     assert refused.value.fields == {"fields.client_id": "is required", "fields.client_secret": "is required"}
     assert again.value.fields == {"oauthApp": "must be given again, because other fields changed"}
-    assert bench.evil.asked == []
+    assert asked == []
+    assert given_again.connector_version == 2
 
 
 async def test_a_wider_pattern_is_another_address(bench: Bench) -> None:
