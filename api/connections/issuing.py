@@ -111,7 +111,7 @@ class Issuing:
 
     async def _default(self, actor: Actor, folder_id: UUID, connector_key: str) -> models.Connection:
         await self._access.folder(actor, folder_id, Permission.USE)
-        self._catalog.get(connector_key)
+        await self._catalog.look_up(connector_key)
         connection = await self._reading.find_default(actor, folder_id, connector_key)
         if connection is None:
             raise NotFound("default connection")

@@ -8,7 +8,7 @@ from tortoise.migrations import operations as ops
 
 
 class Migration(BaseMigration):
-    dependencies = [("patchbay", "0005_connect_links")]
+    dependencies = [("patchbay", "0007_webhooks")]
 
     operations = [
         ops.CreateModel(
