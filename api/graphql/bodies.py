@@ -2,14 +2,21 @@
 
 import asyncio
 import re
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
 from starlette.requests import ClientDisconnect, Request
 
+from api.catalog.descriptions.bounds import LONGEST_DOCUMENT
 from api.graphql.refusals import Code, Refusal
 
 _MAX_LENGTH = 100_000
+# With one text that is a document. In JSON, a quotation mark or the end of a line takes two bytes.
+_MAX_LENGTH_WITH_DOCUMENT = LONGEST_DOCUMENT * 5 // 4
+# A comma stands between values, or in the document: so many values are made of a body at the most, before anybody looks at it.
+_MOST_COMMAS = 2_000_000
+_DOCUMENT = "document"
 _MAX_NESTING = 32
 # The longest list that clients have reason to send is everybody in a group.
 _LONGEST_LIST = 1_000
@@ -29,14 +36,20 @@ class NotExecuted(Exception):
         self.headers = headers or {}
 
 
-async def read_body(request: Request) -> bytes:
-    """The body, however it arrives. Raises NotExecuted where it is too long, or takes too long."""
+async def read_body(request: Request, enter_as_long: Callable[[], Awaitable[bool]]) -> bytes:
+    """The body, however it arrives. Raises NotExecuted where it is too long, or takes too long.
+
+    `enter_as_long`: asked once, as soon as the body is longer than all but those with a document; whether it may be.
+    """
     body = bytearray()
+    most = _MAX_LENGTH
     try:
         async with asyncio.timeout(_READING_SECONDS):
             async for chunk in request.stream():
                 body += chunk
-                _check_length(body)
+                if len(body) > _MAX_LENGTH == most and await enter_as_long():
+                    most = _MAX_LENGTH_WITH_DOCUMENT
+                _check_length(body, most)
     except TimeoutError:
         raise NotExecuted(408, "The request did not arrive in time.") from None
     except ClientDisconnect:
@@ -46,7 +59,22 @@ async def read_body(request: Request) -> bytes:
 
 def read_object(text: str | bytes) -> dict[str, Any]:
     """A JSON object. Raises NotExecuted."""
-    _check_length(text)
+    _check_length(text, _MAX_LENGTH)
+    return _read_object(text)
+
+
+def read_object_with_document(text: bytes) -> dict[str, Any]:
+    """As `read_object`. Where one of the variables is a document, or has one, that may be long. Raises NotExecuted."""
+    if len(text) <= _MAX_LENGTH:
+        return _read_object(text)
+    if text.count(b",") > _MOST_COMMAS:
+        raise _too_long()
+    value = _read_object(text)
+    _check_length(orjson.dumps(_without_document(value)), _MAX_LENGTH)
+    return value
+
+
+def _read_object(text: str | bytes) -> dict[str, Any]:
     try:
         value = orjson.loads(text)
     except (orjson.JSONDecodeError, UnicodeEncodeError):
@@ -72,9 +100,30 @@ def check_operation(asked: dict[str, Any]) -> None:
         raise NotExecuted(400, "The null character is not taken.")
 
 
-def _check_length(data: str | bytes | bytearray) -> None:
-    if len(data) > _MAX_LENGTH:
-        raise NotExecuted(413, f"The request is too long: it may have at most {_MAX_LENGTH:,} bytes.")
+def _check_length(data: str | bytes | bytearray, most: int) -> None:
+    if len(data) > most:
+        raise _too_long()
+
+
+def _too_long() -> NotExecuted:
+    return NotExecuted(
+        413, f"The request is too long: it may have at most {_MAX_LENGTH:,} bytes, and a document of {LONGEST_DOCUMENT:,} in a variable."
+    )
+
+
+def _without_document(value: dict[str, Any]) -> dict[str, Any]:
+    """What a request is besides a document."""
+    variables = value.get("variables")
+    if not isinstance(variables, dict):
+        return value
+    shortened = {name: _shortened(each) for name, each in variables.items()}
+    return {**value, "variables": {name: each for name, each in shortened.items() if name != _DOCUMENT or not isinstance(each, str)}}
+
+
+def _shortened(variable: Any) -> Any:
+    if isinstance(variable, dict) and isinstance(variable.get(_DOCUMENT), str):
+        return {name: each for name, each in variable.items() if name != _DOCUMENT}
+    return variable
 
 
 def _check_shape(value: dict[str, Any]) -> None:

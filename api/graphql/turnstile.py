@@ -11,6 +11,8 @@ from api.graphql.refusals import Code
 from api.throttling import Bucket, Buckets, Rate, Seat, Seats
 
 STREAMS_PER_CALLER = 50
+# Requests with a whole document, which are read into memory.
+LONG_REQUESTS = 4
 # Sockets whose caller is not known yet; they have five seconds to say it.
 STRANGERS_PER_ADDRESS = 20
 # Beside a steady twenty a second there is room for a client that comes back: it begins all of its fifty operations at once.
@@ -25,19 +27,23 @@ class Turnstile:
         self.calls = calls
         self.callers = Seats(STREAMS_PER_CALLER)
         self.strangers = Seats(STRANGERS_PER_ADDRESS)
+        self.long_requests = Seats(LONG_REQUESTS)
 
     @contextmanager
     def visit(self) -> Iterator["Visit"]:
-        with Seat() as seat:
-            yield Visit(self, seat)
+        with Seat() as seat, Seat() as load:
+            yield Visit(self, seat, load)
 
 
 class Visit:
     """One request or one socket."""
 
-    def __init__(self, turnstile: Turnstile, seat: Seat) -> None:
+    def __init__(self, turnstile: Turnstile, seat: Seat, load: Seat) -> None:
         self._turnstile = turnstile
         self._seat = seat
+        self._load = load
+        # Who asks, once that is known.
+        self.actor: Actor | None = None
         self._messages = Bucket(MESSAGES, turnstile.steady())
 
     def wait_as_stranger(self, address: str) -> bool:
@@ -50,9 +56,17 @@ class Visit:
             message = f"You have {STREAMS_PER_CALLER} sockets and streams already; close one of them."
             raise NotExecuted(429, message, Code.THROTTLED, headers={"retry-after": "1"})
 
+    def bring_much(self) -> None:
+        """Bring a whole document. Raises NotExecuted where too many others are doing so."""
+        if not self._load.take(self._turnstile.long_requests, None):
+            message = "Other requests with documents are being read just now; send it again."
+            raise NotExecuted(429, message, Code.THROTTLED, headers={"retry-after": "2"})
+
     def ask(self, actor: Actor) -> None:
         """Ask for one operation. Raises NotExecuted where the caller asked for too many."""
         seconds = ceil(self._turnstile.calls.take(actor.user_id))
+        self.actor = actor
+        seconds = ceil(self._turnstile.operations.take(actor.user_id))
         if seconds:
             message = f"You ask more often than this server lets one user; ask again in {seconds} s."
             raise NotExecuted(429, message, Code.THROTTLED, headers={"retry-after": str(seconds)})

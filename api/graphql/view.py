@@ -32,7 +32,7 @@ from api.access import Actor
 from api.auth import Foreign, caller_of, is_from_our_page, source_of
 from api.clock import Steady, seconds_since_boot
 from api.errors import Unauthenticated
-from api.graphql.bodies import NotExecuted, check_operation, read_body, read_object
+from api.graphql.bodies import NotExecuted, check_operation, read_body, read_object, read_object_with_document
 from api.graphql.context import Context
 from api.graphql.refusals import Code, was_executed
 from api.graphql.reporting import fault, no_such_operation
@@ -41,6 +41,7 @@ from api.graphql.turnstile import Turnstile, Visit
 from api.patchbay import Patchbay
 from api.proxies import neighbourhood
 from api.throttling import Buckets, calls_of_users
+from models import OrganizationPermission
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +58,15 @@ _STATUSES: Mapping[str, int] = {Code.UNAUTHENTICATED: 401, Code.FORBIDDEN: 403, 
 
 class BoundedRequest(StarletteRequestAdapter):
     async def get_body(self) -> bytes:
-        return await read_body(self._request)
+        return await read_body(self._request, self._enter_as_long)
+
+    async def _enter_as_long(self) -> bool:
+        """Whether it may have a whole document, as those may who make connectors."""
+        visit, patchbay = _visit(self._request), self._request.app.state.patchbay
+        if visit.actor is None or not await patchbay.access.may(visit.actor, OrganizationPermission.MANAGE_CONNECTORS):
+            return False
+        visit.bring_much()
+        return True
 
 
 class GraphQLView(GraphQL[Context | Caller, None]):
@@ -242,7 +251,7 @@ async def _asked_by_post(request: AsyncHTTPRequestAdapter) -> dict[str, Any]:
     charset: object = parameters.get("charset", "utf-8")
     if kind.lower() != _JSON or not isinstance(charset, str) or charset.lower() not in ("utf-8", "utf8"):
         raise NotExecuted(415, "Send the operation as application/json, in UTF-8.")
-    return read_object(await request.get_body())
+    return read_object_with_document(await request.get_body())
 
 
 def _asked_by_get(parameters: Mapping[str, Any]) -> dict[str, Any]:

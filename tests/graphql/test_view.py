@@ -9,6 +9,7 @@ import pytest
 from tortoise.context import require_context
 
 from api.graphql import routes
+from models import OrganizationPermission
 from tests.clock import HeldClock
 from tests.graphql.asking import Graph
 from tests.graphql.endpoint import Endpoint, open_endpoint, open_routes
@@ -80,7 +81,14 @@ BODIES = [
     (b'{"query": "fragment F on Query { hello }"}', 400),
     (b'{"query": "subscription { count }"}', 400),
     (b'{"query": "' + b"a" * 100_000 + b'"}', 413),
-    (b"{" * 3_000_000, 413),
+    (b"{" * 3_000_000, 400),
+    (b"{" * 21_000_000, 413),
+    (b'{"query": "{ hello }", "variables": {"document": "' + b"a" * 200_000 + b'"}}', 200),
+    (b'{"query": "{ hello }", "variables": {"input": {"document": "' + b"a" * 200_000 + b'", "key": "a"}}}', 200),
+    (b'{"query": "{ hello }", "variables": {"input": {"document": "a", "key": "' + b"a" * 100_000 + b'"}}}', 413),
+    (b'{"query": "{ hello }", "variables": {"text": "' + b"a" * 100_000 + b'"}}', 413),
+    (b'{"query": "{ hello }", "variables": {"document": "' + b"," * 2_000_000 + b'"}}', 413),
+    (b'{"query": "{ hello }", "document": "' + b"a" * 100_000 + b'"}', 413),
     (b'{"query": "{ hello }", "variables": null, "operationName": null, "extensions": null}', 200),
     (b'{"query": "query Q { hello }", "operationName": "Q"}', 200),
     (b'{"query": "{ hello }", "more": 1}', 200),
@@ -290,3 +298,16 @@ async def test_a_fault_before_the_operation_is_masked_too(graph: Graph, caplog: 
     assert "api_token" not in answer.text
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == ["operation failed"]
     assert endpoint.token not in caplog.text
+
+
+async def test_only_who_may_make_connectors_sends_whole_documents(endpoint: Endpoint) -> None:
+    eve = await endpoint.here.add_person("Eve")
+    token = await endpoint.here.patchbay.people.add_token(eve.user_id, name="Eve's")
+    asked = {"query": "{ hello }", "variables": {"document": "a" * 200_000}}
+    headers = {"authorization": f"Bearer {token.token.reveal()}"}
+
+    refused = await endpoint.post(asked, headers=headers)
+    await endpoint.here.patchbay.organization_permissions.set(endpoint.here.ada, eve.user_id, OrganizationPermission.MANAGE_CONNECTORS)
+    taken = await endpoint.post(asked, headers=headers)
+
+    assert (refused.status_code, taken.status_code) == (413, 200)
