@@ -23,6 +23,7 @@ from api.connections.clock_watch import ClockWatch
 from api.connections.connecting import Connecting
 from api.connections.consent import Addresses
 from api.connections.exchange import Exchange
+from api.connections.importing import Importing
 from api.connections.incidents import Incidents
 from api.connections.issuing import Issuing
 from api.connections.journal import Journal
@@ -37,8 +38,11 @@ from api.connections.reading import Reading
 from api.connections.refresh_loop import RefreshLoop
 from api.connections.refresher import Refresher
 from api.connections.renewals import Renewals
+from api.connections.server_trial import ServerTrial
 from api.connections.service import Connections
+from api.connections.sparing import Sparing
 from api.connections.subjects import Subjects
+from api.connections.trying import Trying
 from api.connections.wishes import Wishes
 from api.courier.client import Courier
 from api.courier.journal import take_room
@@ -103,6 +107,8 @@ class Patchbay:
     connections: Connections
     issuing: Issuing
     moving: Moving
+    importing: Importing
+    trying: Trying
     reading: Reading
     offers: Offers
     own_connectors: OwnConnectors
@@ -191,6 +197,7 @@ def _assemble(
     oauth = OAuthClient(http, clock)
     exchange = Exchange(oauth=oauth, http=http, prover=prover, addresses=addresses)
     check = AppCheck(oauth=oauth, catalog=catalog, addresses=addresses)
+    sparing = Sparing(steady)
     app_warnings = AppWarnings(audit, clock)
     incidents = Incidents(log=log, audit=audit, check=check, clock=clock, chance=chance)
     installed = InstalledConnectors(catalog=catalog, base=settings.installed_connectors, access=access, audit=audit, clock=clock)
@@ -288,6 +295,16 @@ def _assemble(
         ),
         moving=Moving(access=access, vault=vault, log=log, apps=apps, suspensions=suspensions, audit=audit, clock=clock),
         reading=reading,
+        importing=Importing(access=access, http=http, audit=audit, sparing=sparing),
+        trying=Trying(
+            access=access,
+            guard=http.guard,
+            server=ServerTrial(http=http, oauth=oauth, check=check, addresses=addresses),
+            exchange=exchange,
+            prover=prover,
+            audit=audit,
+            sparing=sparing,
+        ),
         offers=Offers(catalog=catalog, installed=installed, rulings=rulings, addresses=addresses),
         own_connectors=own_connectors,
         organization_permissions=OrganizationPermissions(access=access, audit=audit),

@@ -96,6 +96,12 @@ class AppCheck:
             _scopes(provider, registered_scopes),
         ]
 
+    async def hears(self, provider: Provider) -> StatusReason | None:
+        """What the token endpoint says to a client that cannot exist; None where it gives it a token. Stores nothing."""
+        return await self._ask(
+            provider, _impostor_of(ClientCredentials("", None)), with_verifier=provider.grant.pkce is not Pkce.UNSUPPORTED
+        )
+
     async def provider_of(self, app: models.OAuthApp) -> Provider | None:
         """Where an app belongs, as one of its connections knows it; None where its connector is gone or has no consent any more."""
         connector = self._catalog.find(app.connector_key)

@@ -11,6 +11,7 @@ from api.graphql.building import BuildingMutation, BuildingQuery
 from api.graphql.connecting import ConnectingMutation, ConnectingQuery
 from api.graphql.connections import ConnectionQueries
 from api.graphql.connectors import ConnectorMutation, ConnectorQuery
+from api.graphql.drafting import DraftingMutation
 from api.graphql.errors import Error
 from api.graphql.events import EventSubscription
 from api.graphql.execution import EXTENSIONS, PatchbaySchema
@@ -59,6 +60,7 @@ class Mutation(
     WebhookMutation,
     BuildingMutation,
     OrganizationPermissionMutation,
+    DraftingMutation,
 ):
     pass
 

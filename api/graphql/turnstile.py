@@ -64,9 +64,8 @@ class Visit:
 
     def ask(self, actor: Actor) -> None:
         """Ask for one operation. Raises NotExecuted where the caller asked for too many."""
-        seconds = ceil(self._turnstile.calls.take(actor.user_id))
         self.actor = actor
-        seconds = ceil(self._turnstile.operations.take(actor.user_id))
+        seconds = ceil(self._turnstile.calls.take(actor.user_id))
         if seconds:
             message = f"You ask more often than this server lets one user; ask again in {seconds} s."
             raise NotExecuted(429, message, Code.THROTTLED, headers={"retry-after": str(seconds)})

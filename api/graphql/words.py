@@ -8,9 +8,11 @@ import strawberry
 import models
 from api.catalog.connector import ConnectorStage, Evidence
 from api.catalog.definition import ClientAuthentication
+from api.catalog.descriptions.description import FindingKind
 from api.catalog.using import PlacementLocation, Proof
 from api.connections.app_check import AppQuestion, Verdict
 from api.connections.reading import OrderField
+from api.connections.trial import Outcome, Step
 from api.connections.versions import Effect
 from api.organization.app_warnings import AppWarningKind
 from models import (
@@ -295,6 +297,36 @@ _describe(
     YES="It is so.",
     NO="It is not so.",
     UNKNOWN="It could not be told.",
+)
+_describe(
+    FindingKind,
+    "DescriptionFindingKind",
+    "What became of something in an API description.",
+    FOUND="It is in the draft.",
+    IGNORED="It is not in the draft.",
+)
+_describe(
+    Step,
+    "TestStep",
+    "What is tried of a connector's definition.",
+    DEFINITION="Whether it can be made a connector.",
+    DISCOVERY="Whether the authorization server describes itself in the same way.",
+    AUTHORIZE_ENDPOINT="Whether the page where a person consents is there.",
+    PKCE="Whether consent can be bound by PKCE with S256.",
+    TOKEN_ENDPOINT="Whether the token endpoint answers as one.",
+    CLIENT="Whether the provider takes the OAuth app that was given.",
+    TOKEN="Whether it gives a token for what was given.",
+    VERIFY="Whether the verify request takes the credential.",
+    VERIFY_REFUSES="Whether the verify request is refused to a credential that cannot exist.",
+)
+_describe(
+    Outcome,
+    "TestOutcome",
+    "What came of a step.",
+    OK="It is as it should be.",
+    WARNING="It could not be told, or deserves a look.",
+    FAILED="It does not work.",
+    SKIPPED="There was nothing to try it with.",
 )
 _describe(
     OrderField,
