@@ -52,10 +52,13 @@ class Reader:
         self.api = api
         self._provider = provider
 
+    def here(self, text: str) -> str:
+        return text.replace("https://api.acme.example", f"{self._provider.url}/api").replace(
+            "https://login.acme.example", self._provider.url
+        )
+
     async def do(self, operation: str, **variables: Any) -> dict[str, Any]:
-        here = operation.replace("https://api.acme.example", f"{self._provider.url}/api")
-        here = here.replace("https://login.acme.example", self._provider.url)
-        answer = await self.api.ask(here, **variables)
+        answer = await self.api.ask(self.here(operation), **variables)
         done: dict[str, Any] = next(iter(answer.values()))
         return done
 
@@ -146,3 +149,48 @@ async def test_client_credentials_of_an_api_specification(reader: Reader, provid
     assert connection["expiresAt"] is not None
     assert exchanges >= 1
     await reader.rename_and_delete("acme-machine", connection)
+
+
+def document_of(heading: str) -> str:
+    """The document of a walk-through."""
+    text = (PROJECT / "README.md").read_text(encoding="utf-8").partition(f"### {heading}\n")[2].partition("\n##")[0]
+    return text.partition("```yaml\n")[2].partition("```")[0]
+
+
+async def test_an_api_description(reader: Reader, provider: Provider) -> None:
+    steps = operations("From an API description")
+    client = {"clientId": "machine", "clientSecret": "machine-secret-canary"}
+
+    imported = await reader.do(steps["Import"], input={"document": reader.here(document_of("From an API description"))})
+    definition = imported["draft"]["definition"]
+    tested = await reader.do(steps["Test"], definition=definition, **client)
+    refused = await reader.do(steps["Test"], definition=definition, **client | {"clientSecret": "another-secret-canary"})
+    created = await reader.do(steps["Create"], definition=definition)
+    connection = await reader.connect(steps["Connect"], **client)
+
+    # The server of the tests is on this machine, and the one that is named in its place is not.
+    assert [(each["field"], each["candidates"]) for each in imported["draft"]["undecided"]] == [("baseUrl", [])]
+    assert (definition["key"], definition["vendor"], definition["verify"]) == (
+        "acme-imported",
+        "Acme Inc.",
+        {"path": "/me", "method": "GET", "account": "sub"},
+    )
+    assert (tested["works"], refused["works"]) == (True, False)
+    assert [(line["step"], line["outcome"]) for line in tested["lines"]] == [
+        ("DEFINITION", "OK"),
+        ("DISCOVERY", "SKIPPED"),
+        ("TOKEN_ENDPOINT", "OK"),
+        ("TOKEN", "OK"),
+        ("VERIFY", "OK"),
+        ("VERIFY_REFUSES", "OK"),
+    ]
+    assert [line["message"] for line in tested["lines"]] == told_in("From an API description")
+    assert created == {"connector": {"key": "acme-imported", "version": 1, "origin": "CUSTOM"}}
+    assert (connection["status"], connection["account"]) == ("CONNECTED", "machine")
+    await reader.rename_and_delete("acme-imported", connection)
+
+
+def told_in(heading: str) -> list[str]:
+    """The messages that the README shows of a trial."""
+    text = (PROJECT / "README.md").read_text(encoding="utf-8").partition(f"### {heading}\n")[2].partition("\n##")[0]
+    return re.findall(r"^[A-Z_]+ +(?:OK|SKIPPED) +(.+)$", text, re.MULTILINE)
