@@ -1,0 +1,210 @@
+"""How servers are reached, whatever is asked of them: at checked addresses, over verified TLS, with errors that hold no secret."""
+
+import logging
+import re
+import socket
+import ssl
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from api.outbound.egress import Destination, EgressGuard, EgressRefused, ForbiddenAddress, OutboundError
+
+logger = logging.getLogger(__name__)
+
+MAXIMUM_HEADERS = 100
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+# What frames a request, or says to whom it goes, is the client's alone.
+_RESERVED_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "expect"})
+# How aiohttp words it; it has no type of its own for this.
+_HEADERS_TOO_LARGE = ("Got more than", "Too many")
+# Servers close idle connections after 5 seconds and more. Being sooner avoids sending into a connection that is about to close.
+_KEEP_ALIVE = timedelta(seconds=4)
+_CONNECTIONS = 256
+
+
+class Obstacle(StrEnum):
+    """At which step a server could not be reached."""
+
+    NAME = "name"
+    CONNECTION = "connection"
+    TLS = "tls"
+    EXCHANGE = "exchange"
+
+    @property
+    def sentence(self) -> str:
+        match self:
+            case Obstacle.NAME:
+                return "its name has no address"
+            case Obstacle.CONNECTION:
+                return "it takes no connection"
+            case Obstacle.TLS:
+                return "its TLS certificate or handshake is not good"
+            case Obstacle.EXCHANGE:
+                return "the connection broke, or its answer was not of the protocol"
+
+
+class Unreachable(OutboundError):
+    def __init__(self, origin: str, obstacle: Obstacle, *, may_have_arrived: bool) -> None:
+        super().__init__(origin, f"{origin} cannot be reached: {obstacle.sentence}.", may_have_arrived=may_have_arrived)
+        self.obstacle = obstacle
+
+
+class DeadlineExceeded(OutboundError):
+    def __init__(self, origin: str, deadline: timedelta, *, may_have_arrived: bool) -> None:
+        super().__init__(origin, f"{origin} did not answer within {deadline.total_seconds():g} s.", may_have_arrived=may_have_arrived)
+        self.deadline = deadline
+
+
+class AnswerTooLarge(OutboundError):
+    """`status` is that of the answer, where it came as far as that."""
+
+    def __init__(self, origin: str, what: str, *, status: int | None = None) -> None:
+        super().__init__(origin, f"{origin} sent {what} larger than allowed.", may_have_arrived=True)
+        self.what = what
+        self.status = status
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a call came."""
+
+    is_connected: bool = False
+
+
+# Whom the running call goes to. The tasks that aiohttp starts in order to connect inherit it.
+_current: ContextVar[Destination] = ContextVar("destination")
+
+
+def guarded_connector(guard: EgressGuard, ca_file: Path | None, *, connections_per_host: int) -> aiohttp.TCPConnector:
+    """What opens connections, for calls inside of `reaching` alone."""
+
+    def open_socket(address: tuple[Any, ...]) -> socket.socket:
+        family, kind, _, _, sockaddr = address
+        guard.check_dial(_current.get(), sockaddr[0])
+        opened = socket.socket(family, kind, socket.IPPROTO_TCP)
+        # A body that follows its headers must not wait for them to be acknowledged: that may take 40 ms.
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return opened
+
+    return aiohttp.TCPConnector(
+        resolver=_GuardedResolver(guard),
+        socket_factory=open_socket,
+        use_dns_cache=False,
+        ssl=tls_context(ca_file),
+        limit=_CONNECTIONS,
+        limit_per_host=connections_per_host,
+        keepalive_timeout=_KEEP_ALIVE.total_seconds(),
+    )
+
+
+def noting_progress() -> aiohttp.TraceConfig:
+    """What notes in the `Progress` that a request has as its `trace_request_ctx`."""
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_create_end.append(_note_connection)
+    trace.on_connection_reuseconn.append(_note_connection)
+    return trace
+
+
+@contextmanager
+def reaching(destination: Destination, progress: Progress) -> Iterator[None]:
+    """Call this destination in the block. Raises EgressRefused, Unreachable and AnswerTooLarge in place of aiohttp's errors.
+
+    Those may hold the whole URL and all headers: they are never chained.
+    """
+    origin = destination.origin
+    token = _current.set(destination)
+    try:
+        yield
+    except aiohttp.ConnectionTimeoutError:
+        raise Unreachable(origin, Obstacle.CONNECTION, may_have_arrived=False) from None
+    except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError):
+        raise Unreachable(origin, Obstacle.TLS, may_have_arrived=False) from None
+    except aiohttp.ClientConnectorError as error:
+        raise _not_connected(error, origin) from None
+    except aiohttp.ClientResponseError as error:
+        if error.message.startswith(_HEADERS_TOO_LARGE):
+            raise AnswerTooLarge(origin, "headers") from None
+        raise Unreachable(origin, Obstacle.EXCHANGE, may_have_arrived=True) from None
+    except (aiohttp.ClientError, OSError):
+        raise Unreachable(origin, Obstacle.EXCHANGE, may_have_arrived=progress.is_connected) from None
+    finally:
+        _current.reset(token)
+
+
+def _not_connected(error: aiohttp.ClientConnectorError, origin: str) -> OutboundError:
+    if isinstance(error.os_error, ForbiddenAddress):
+        return EgressRefused(origin, "its address is not public")
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return Unreachable(origin, Obstacle.NAME, may_have_arrived=False)
+    # A connection that is refused outright is no reset: this one was taken, and given up in the handshake.
+    obstacle = Obstacle.TLS if isinstance(error.os_error, ConnectionResetError) else Obstacle.CONNECTION
+    return Unreachable(origin, obstacle, may_have_arrived=False)
+
+
+async def _note_connection(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
+    context.trace_request_ctx.is_connected = True
+
+
+class _GuardedResolver(AbstractResolver):
+    def __init__(self, guard: EgressGuard) -> None:
+        self._guard = guard
+
+    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                proto=0,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for address in await self._guard.addresses(_current.get())
+        ]
+
+    async def close(self) -> None:
+        """Part of the interface; there is nothing here to close."""
+
+
+def check_head(method: str, headers: Iterable[tuple[str, str]], origin: str) -> None:
+    """Raises EgressRefused for a method or a header that would make another request of it than the one that is meant."""
+    if not _TOKEN.fullmatch(method):
+        raise EgressRefused(origin, "the method is not one of HTTP")
+    for name, value in headers:
+        if not _TOKEN.fullmatch(name) or name.lower() in _RESERVED_HEADERS:
+            raise EgressRefused(origin, "a header of the request is not one that may be set")
+        if _CONTROL.search(value):
+            raise EgressRefused(origin, f"the header {name} holds a control character")
+
+
+# The authorities of a system take 20 ms to load, and do not change under a running process.
+@cache
+def tls_context(ca_file: Path | None, *, alpn: str | None = "http/1.1") -> ssl.SSLContext:
+    """How certificates are verified: always, by the authorities of the system and of the operator."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if alpn is not None:
+        context.set_alpn_protocols([alpn])
+    # The paths that OpenSSL was built with, and not those of SSL_CERT_FILE and SSL_CERT_DIR.
+    paths = ssl.get_default_verify_paths()
+    cafile = paths.openssl_cafile if Path(paths.openssl_cafile).is_file() else None
+    capath = paths.openssl_capath if Path(paths.openssl_capath).is_dir() else None
+    if cafile or capath:
+        context.load_verify_locations(cafile, capath)
+    elif ca_file is None:
+        logger.warning("no certificate authorities found", extra={"looked_at": [paths.openssl_cafile, paths.openssl_capath]})
+    if ca_file is not None:
+        context.load_verify_locations(ca_file)
+    return context
