@@ -25,8 +25,9 @@ logger = logging.getLogger(__name__)
 _ARRIVALS = ("/sign-in", "/connect/", "/provisioning_/callback/")
 # Whoever watches the process asks it by whatever address it has.
 _HEALTH = ("/livez", "/readyz")
-# The GraphQL endpoint reads its requests itself, and bounds them.
+# The GraphQL endpoint reads its requests itself, and bounds them; the proxy passes them on while they come.
 _ENDPOINT = "/graphql"
+_PROXY = "/proxy/"
 _LONGEST_FORM = 100_000
 _LONGEST_NAME = 100
 _MINUTE = 60
@@ -78,7 +79,7 @@ class Entrance:
         if _hostname(named[0]) not in self._hosts:
             logger.info("host refused", extra={"host": named[0][:_LONGEST_NAME]})
             return PlainTextResponse("This server does not go by that name; PATCHBAY_ALLOWED_HOSTS may add it.", 421)
-        if path != _ENDPOINT and (refusal := _refusal_of_body(headers)):
+        if path != _ENDPOINT and not path.startswith(_PROXY) and (refusal := _refusal_of_body(headers)):
             return refusal
         return self._refusal_of_arrival(scope["client"]) if path.startswith(_ARRIVALS) else None
 

@@ -28,12 +28,14 @@ from api.connections.incidents import Incidents
 from api.connections.issuing import Issuing
 from api.connections.journal import Journal
 from api.connections.keeping import Keeper
+from api.connections.limits import CallLimits
 from api.connections.migrating import Migrating
 from api.connections.moving import Moving
 from api.connections.offers import Offers
 from api.connections.outcomes import Outcomes
 from api.connections.pacing import Limits, Pacing
 from api.connections.proof import Prover
+from api.connections.proxying import Proxying
 from api.connections.reading import Reading
 from api.connections.refresh_loop import RefreshLoop
 from api.connections.refresher import Refresher
@@ -71,6 +73,7 @@ from api.organization.rulings import Rulings
 from api.organization.suspensions import Suspensions
 from api.outbound.egress import EgressGuard
 from api.outbound.http import OutboundClient
+from api.outbound.streaming import StreamingClient
 from api.replicas import Replicas
 from api.settings import Settings
 from api.vault.following import RingFollower
@@ -110,6 +113,7 @@ class Patchbay:
     importing: Importing
     trying: Trying
     reading: Reading
+    proxying: Proxying
     offers: Offers
     own_connectors: OwnConnectors
     organization_permissions: OrganizationPermissions
@@ -154,9 +158,10 @@ async def open_patchbay(
         guard = EgressGuard(_private_hosts(settings))
         client = outbound(guard) if outbound is not None else OutboundClient(guard, ca_file=settings.egress_ca_file)
         http = await stack.enter_async_context(client)
+        streaming = await stack.enter_async_context(StreamingClient(guard, ca_file=settings.egress_ca_file))
         carrier = await stack.enter_async_context(_courier(settings, vault)) if courier else None
         patchbay = _assemble(
-            settings, clock, steady or steady_beside(clock), chance or random.Random(), database, vault, catalog, http, carrier
+            settings, clock, steady or steady_beside(clock), chance or random.Random(), database, vault, catalog, http, streaming, carrier
         )
         await patchbay.own_connectors.read()
         if serves or refreshes:
@@ -184,6 +189,7 @@ def _assemble(
     vault: Vault,
     catalog: Catalog,
     http: OutboundClient,
+    streaming: StreamingClient,
     courier: Courier | None,
 ) -> Patchbay:
     access, wakeup, audit = Access(), Wakeup(), Audit(clock)
@@ -238,6 +244,16 @@ def _assemble(
         holder=holder,
     )
     reading = Reading(access)
+    issuing = Issuing(
+        access=access,
+        catalog=catalog,
+        subjects=subjects,
+        refresher=refresher,
+        reading=reading,
+        rulings=rulings,
+        audit=audit,
+        clock=clock,
+    )
     return Patchbay(
         settings=settings,
         clock=clock,
@@ -283,18 +299,18 @@ def _assemble(
             audit=audit,
             clock=clock,
         ),
-        issuing=Issuing(
-            access=access,
-            catalog=catalog,
-            subjects=subjects,
-            refresher=refresher,
-            reading=reading,
-            rulings=rulings,
-            audit=audit,
-            clock=clock,
-        ),
+        issuing=issuing,
         moving=Moving(access=access, vault=vault, log=log, apps=apps, suspensions=suspensions, audit=audit, clock=clock),
         reading=reading,
+        proxying=Proxying(
+            access=access,
+            issuing=issuing,
+            subjects=subjects,
+            refresher=refresher,
+            client=streaming,
+            limits=CallLimits(settings.proxy_rate, settings.proxy_concurrency, steady),
+            audit=audit,
+        ),
         importing=Importing(access=access, http=http, audit=audit, sparing=sparing),
         trying=Trying(
             access=access,

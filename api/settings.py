@@ -46,6 +46,9 @@ class Settings:
     # Of each OAuth app at each host, and of each host.
     provider_rate: int = 20
     provider_concurrency: int = 8
+    # Of calls through the proxy, of each connection: a second, and at once.
+    proxy_rate: int = 100
+    proxy_concurrency: int = 32
     # A second for each user, and a minute for each address.
     request_rate: int = 200
     sign_in_rate: int = 600
@@ -119,6 +122,8 @@ class Settings:
             refresh_concurrency=given("REFRESH_CONCURRENCY", 64),
             provider_rate=given("PROVIDER_RATE", 20),
             provider_concurrency=given("PROVIDER_CONCURRENCY", 8),
+            proxy_rate=given("PROXY_RATE", 100),
+            proxy_concurrency=given("PROXY_CONCURRENCY", 32),
             request_rate=given("REQUEST_RATE", 200),
             sign_in_rate=given("SIGN_IN_RATE", 600),
             trusted_proxies=given("TRUSTED_PROXIES", frozenset()),

@@ -307,6 +307,14 @@ VARIABLES = (
         _between(1, 1000),
     ),
     Variable(
+        "PROXY_RATE",
+        "1 to 100000",
+        "100",
+        "How many calls a second through the proxy each connection gets from this process in the long run; ten times as many in one go.",
+        _between(1, 100_000),
+    ),
+    Variable("PROXY_CONCURRENCY", "1 to 1000", "32", "How many calls through the proxy each connection gets at once.", _between(1, 1000)),
+    Variable(
         "REQUEST_RATE",
         "1 to 100000",
         "200",

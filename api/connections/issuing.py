@@ -30,6 +30,10 @@ LONGEST_TTL = timedelta(hours=1)
 _LOOKS = 3
 
 
+def _generation_of(subject: Subject) -> str:
+    return f"generation {subject.credential.generation}"
+
+
 class Issuing:
     def __init__(
         self,
@@ -68,11 +72,18 @@ class Issuing:
             return Issued.of(await self.use(act, actor, connection.id, minimum_ttl, check=require_issuable))
 
     async def use(
-        self, act: Act, actor: Actor, connection_id: UUID, minimum_ttl: timedelta, *, check: Callable[[Provider], None] = lambda _: None
+        self,
+        act: Act,
+        actor: Actor,
+        connection_id: UUID,
+        minimum_ttl: timedelta,
+        *,
+        check: Callable[[Provider], None] = lambda _: None,
+        detail: Callable[[Subject], str] = _generation_of,
     ) -> Subject:
         """A connection whose credential lasts for at least so long, renewed where it must be; the act is done then. Raises as `issue`.
 
-        `check` may refuse, by raising, what a provider's credential is.
+        `check` may refuse, by raising, what a provider's credential is; `detail` is what the audit log tells of it.
         """
         if not timedelta(0) <= minimum_ttl <= LONGEST_TTL:
             raise InvalidInput({"minimumTtl": f"must be 0 to {LONGEST_TTL // timedelta(seconds=1)} seconds"})
@@ -83,7 +94,7 @@ class Issuing:
                 check(subject.provider)
                 now = self._clock()
                 if subject.connection.lasts(now + minimum_ttl, now):
-                    await self._note_use(act, subject)
+                    await self._note_use(act, subject, detail(subject))
                     return subject
             await self._refresher.renew_for_use(connection_id, self._clock() + minimum_ttl)
         raise Conflict("This connection is changed again and again while it is asked for.", "Try again in a few seconds.")
@@ -139,10 +150,9 @@ class Issuing:
         except ConnectorGone as gone:
             raise ProviderFailure(reasons.connector_gone(gone.connector_key), retryable=False) from None
 
-    async def _note_use(self, act: Act, subject: Subject) -> None:
+    async def _note_use(self, act: Act, subject: Subject, detail: str) -> None:
         connection = subject.connection
         await connection.note_use(self._clock())
-        detail = f"generation {subject.credential.generation}"
         await act.done(subject_id=connection.id, subject_name=connection.name, folder_id=connection.folder_id, detail=detail)
 
     async def _require_switched_on(self, connection: models.Connection) -> None:

@@ -31,7 +31,6 @@ _RESERVED_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "c
 _HEADERS_TOO_LARGE = ("Got more than", "Too many")
 # Servers close idle connections after 5 seconds and more. Being sooner avoids sending into a connection that is about to close.
 _KEEP_ALIVE = timedelta(seconds=4)
-_CONNECTIONS = 256
 
 
 class Obstacle(StrEnum):
@@ -87,7 +86,7 @@ class Progress:
 _current: ContextVar[Destination] = ContextVar("destination")
 
 
-def guarded_connector(guard: EgressGuard, ca_file: Path | None, *, connections_per_host: int) -> aiohttp.TCPConnector:
+def guarded_connector(guard: EgressGuard, ca_file: Path | None, *, connections: int, connections_per_host: int) -> aiohttp.TCPConnector:
     """What opens connections, for calls inside of `reaching` alone."""
 
     def open_socket(address: tuple[Any, ...]) -> socket.socket:
@@ -103,7 +102,7 @@ def guarded_connector(guard: EgressGuard, ca_file: Path | None, *, connections_p
         socket_factory=open_socket,
         use_dns_cache=False,
         ssl=tls_context(ca_file),
-        limit=_CONNECTIONS,
+        limit=connections,
         limit_per_host=connections_per_host,
         keepalive_timeout=_KEEP_ALIVE.total_seconds(),
     )

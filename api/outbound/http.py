@@ -50,6 +50,9 @@ __all__ = [
 ]
 
 
+_CONNECTIONS = 256
+
+
 @dataclass(frozen=True, slots=True)
 class OutboundRequest:
     method: str
@@ -112,7 +115,7 @@ class OutboundClient:
         return tls_context(self._ca_file, alpn=None)
 
     async def __aenter__(self) -> Self:
-        connector = guarded_connector(self.guard, self._ca_file, connections_per_host=self._connections_per_host)
+        connector = guarded_connector(self.guard, self._ca_file, connections=_CONNECTIONS, connections_per_host=self._connections_per_host)
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),

@@ -32,7 +32,9 @@ from api.outbound.dialling import (
 from api.outbound.egress import Destination, EgressGuard, origin_of
 from api.version import version
 
-_CONNECT_SECONDS = 20.0
+# Also for a turn, where a host has all the connections that it gets.
+_CONNECT_SECONDS = 30.0
+_CONNECTIONS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class StreamedRequest:
 class StreamingClient:
     """Calls the outside, and passes bodies on. Open it once (`async with`) and share it: it owns the connections.
 
-    Where more calls wait for one host than it has connections, they wait in line, for as long as for the head of an answer.
+    Where more calls wait for one host than it has connections, they wait in line, and not for long.
     """
 
     def __init__(
@@ -68,7 +70,7 @@ class StreamingClient:
         guard: EgressGuard,
         *,
         ca_file: Path | None = None,
-        connections_per_host: int = 64,
+        connections_per_host: int = 100,
         patience: Patience = Patience(),
     ) -> None:
         self.guard = guard
@@ -79,13 +81,15 @@ class StreamingClient:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=guarded_connector(self.guard, self._ca_file, connections_per_host=self._connections_per_host),
+            connector=guarded_connector(
+                self.guard, self._ca_file, connections=_CONNECTIONS, connections_per_host=self._connections_per_host
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": f"Patchbay/{version()}"},
             # What the caller does not say is not said for them: which encodings they can read, they alone know.
             skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type"),
             auto_decompress=False,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=None),
+            timeout=aiohttp.ClientTimeout(total=None, connect=_CONNECT_SECONDS, sock_read=None),
             trust_env=False,
             max_headers=MAXIMUM_HEADERS,
             trace_configs=[noting_progress()],

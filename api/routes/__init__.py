@@ -3,7 +3,7 @@
 from starlette.routing import BaseRoute
 
 from api.clock import seconds_since_boot
-from api.routes import callback, credentials, files, health, icons, identity, playground, signing_in
+from api.routes import callback, credentials, files, health, icons, identity, playground, proxy, signing_in
 from api.routes.programs import Callers
 from api.settings import Settings
 from api.throttling import Buckets, calls_of_users
@@ -13,4 +13,4 @@ def routes(settings: Settings, calls: Buckets | None = None) -> list[BaseRoute]:
     """To stand before the GraphQL endpoint, whose address the playground shares. `calls`: what each user may ask for."""
     callers = Callers(calls_of_users(settings.request_rate, seconds_since_boot) if calls is None else calls)
     pages = [*files.routes(), *signing_in.routes(), *identity.routes(), *callback.routes(), *icons.routes(), *health.routes()]
-    return [*(playground.routes() if settings.playground else []), *pages, *credentials.routes(callers)]
+    return [*(playground.routes() if settings.playground else []), *pages, *credentials.routes(callers), *proxy.routes()]

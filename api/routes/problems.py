@@ -16,8 +16,11 @@ from starlette.responses import Response
 
 from api import errors
 from api.auth import Foreign
+from api.connections.limits import TooManyCalls
+from api.connections.upload import TooLarge
 from api.errors import InvalidInput, PatchbayError, PermissionDenied, ProviderFailure
 from api.faults import log_fault
+from api.outbound.http import DeadlineExceeded, OutboundError
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +39,10 @@ _TABLE: tuple[tuple[type[PatchbayError], HTTPStatus, str], ...] = (
     (errors.NameTaken, HTTPStatus.CONFLICT, "name-taken"),
     (errors.Conflict, HTTPStatus.CONFLICT, "conflict"),
     (errors.ProviderFailure, HTTPStatus.BAD_GATEWAY, "provider-failure"),
+    (TooManyCalls, HTTPStatus.TOO_MANY_REQUESTS, "throttled"),
+    (TooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large"),
+    (DeadlineExceeded, HTTPStatus.GATEWAY_TIMEOUT, "provider-timeout"),
+    (OutboundError, HTTPStatus.BAD_GATEWAY, "provider-unreachable"),
 )
 
 
@@ -53,19 +60,17 @@ async def answered(request: Request, serve: Serve) -> Response:
     """What a door answers, or the problem that it failed with."""
     try:
         return await serve(request)
-    except Refused as refused:
-        return problem(refused.status, refused.name, str(refused), headers=refused.headers)
-    except PatchbayError as error:
-        return problem_of(error)
-    # The last place where a fault is logged without what was sent, and answered in the form that clients expect.
     except Exception as error:
-        return _fault(error)
+        return problem_of(error)
 
 
-def problem_of(error: PatchbayError) -> Response:
-    """The problem that an expected failure is. One that is not expected at a door is a fault of ours."""
+def problem_of(error: Exception) -> Response:
+    """The problem that a failure is. One that is not expected at a door is a fault of ours."""
+    if isinstance(error, Refused):
+        return problem(error.status, error.name, str(error), headers=error.headers)
     found = next(((status, name) for kind, status, name in _TABLE if isinstance(error, kind)), None)
-    if found is None:
+    # The last place where a fault is logged without what was sent, and answered in the form that clients expect.
+    if found is None or not isinstance(error, PatchbayError):
         return _fault(error)
     status, name = found
     return problem(status, name, error.message, remedy=error.remedy, headers=_headers(error), **_details(error))
@@ -90,6 +95,8 @@ def _details(error: PatchbayError) -> dict[str, Any]:
             reason = error.reason
             told = {"code": reason.code, "fixableBy": reason.fixable_by, "providerError": reason.provider_error}
             return {"reason": told, "retryable": error.retryable}
+        case OutboundError():
+            return {"mayHaveArrived": error.may_have_arrived}
         case _:
             return {}
 
@@ -98,7 +105,7 @@ def _headers(error: PatchbayError) -> dict[str, str]:
     match error:
         case errors.Unauthenticated():
             return {"www-authenticate": "Bearer"}
-        case ProviderFailure() if error.retry_after is not None:
+        case ProviderFailure() | TooManyCalls() if error.retry_after is not None:
             return {"retry-after": str(max(1, ceil(error.retry_after.total_seconds())))}
         case _:
             return {}
