@@ -7,7 +7,7 @@ What is allowed is asked in the transaction that does it, and stays so until tha
 who takes a right away waits for it. In which order rows are held, so that none waits for another for good, is told in `models.locks`.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
@@ -213,18 +213,8 @@ class Access:
         """What the actor may do in each of these folders; a folder that they cannot see is not in the answer."""
         if not folder_ids:
             return {}
-        folders = await models.Folder.filter(id__in=list(folder_ids))
-        allowed = {folder.id: _by_kind(actor, folder) for folder in folders}
-        # Also of what is not there, or in a workspace: what is hidden takes as long as what never was.
-        undecided = [] if actor.administrator else [folder_id for folder_id in set(folder_ids) if not allowed.get(folder_id)]
-        if undecided:
-            shared = {folder.id for folder in folders if folder.kind is FolderKind.SHARED}
-            marks = ", ".join(f"${number}" for number in range(2, len(undecided) + 2))
-            statement = _GRANTS_UPWARD.format(granted=_GRANTED, marks=marks)
-            for row in await rows(statement, [actor.user_id, *undecided], folder_id=UUID):
-                if row["folder_id"] in shared:
-                    allowed[row["folder_id"]] |= Permission(row["permissions"])
-        return await _limited(actor, allowed)
+        found = {folder.id: folder for folder in await models.Folder.filter(id__in=list(folder_ids))}
+        return await self._permitted(actor, {folder_id: found.get(folder_id) for folder_id in folder_ids})
 
     async def visible_folders(self, actor: Actor) -> dict[UUID, Permission]:
         """Every folder that the actor can see, with what they may do there."""
@@ -244,12 +234,26 @@ class Access:
 
     async def _allows_known(self, known: Actor | None, folder: models.Folder | None, permission: Permission) -> bool:
         folder_id = _NOWHERE if folder is None else folder.id
-        permissions = None if known is None else (await self.permissions(known, [folder_id])).get(folder_id)
+        permissions = None if known is None else (await self._permitted(known, {folder_id: folder})).get(folder_id)
         if permissions is None or folder is None:
             return False
         if permission not in permissions:
             raise PermissionDenied(permission, folder_id=folder.id, folder_name=folder.name)
         return True
+
+    async def _permitted(self, actor: Actor, folders: Mapping[UUID, models.Folder | None]) -> dict[UUID, Permission]:
+        """As `permissions`, for folders that are read already; None is one that is not there."""
+        allowed = {folder_id: _by_kind(actor, folder) for folder_id, folder in folders.items() if folder is not None}
+        # Also of what is not there, or in a workspace: what is hidden takes as long as what never was.
+        undecided = [] if actor.administrator else [folder_id for folder_id in folders if not allowed.get(folder_id)]
+        if undecided:
+            shared = {folder_id for folder_id, folder in folders.items() if folder is not None and folder.kind is FolderKind.SHARED}
+            marks = ", ".join(f"${number}" for number in range(2, len(undecided) + 2))
+            statement = _GRANTS_UPWARD.format(granted=_GRANTED, marks=marks)
+            for row in await rows(statement, [actor.user_id, *undecided], folder_id=UUID):
+                if row["folder_id"] in shared:
+                    allowed[row["folder_id"]] |= Permission(row["permissions"])
+        return await _limited(actor, allowed)
 
     async def _is_administrator(self, actor: Actor) -> bool:
         known = await self.as_known(actor)

@@ -125,12 +125,18 @@ class TransactionClient(SqliteTransactionWrapper):
 
     async def begin(self) -> None:
         # IMMEDIATE: a transaction that first reads and then writes waits for another process at its start, where waiting helps.
-        await self.execute_query("BEGIN IMMEDIATE")
+        await self._say("BEGIN IMMEDIATE")
 
     async def commit(self) -> None:
         # As a statement, which fails where SQLite has already rolled back by itself: a full disk, for one.
-        await self.execute_query("COMMIT")
+        await self._say("COMMIT")
         self._finalized = True
+
+    @translate_exceptions
+    async def _say(self, statement: str) -> None:
+        """Execute what changes no row. Nothing is counted, so it takes one way to the thread of the connection instead of three."""
+        async with self.acquire_connection() as connection:
+            await connection.execute_fetchall(statement)
 
     async def savepoint_rollback(self) -> None:
         savepoint = self._savepoint
