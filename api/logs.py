@@ -10,6 +10,8 @@ from pythonjsonlogger.json import JsonFormatter
 
 TALKATIVE = ("aiosqlite", "asyncpg", "authlib", "tortoise")
 _SERVER_LOGGERS = ("uvicorn", "uvicorn.error", "uvicorn.access")
+# How the server tells of a WebSocket: by its path and query, which may hold secrets. It does so even where it keeps no log of requests.
+_SOCKET_LINE = '"WebSocket %s"'
 
 
 class EventFormatter(JsonFormatter):
@@ -38,5 +40,12 @@ def configure_logging(level: str) -> None:
         logging.getLogger(name).setLevel(logging.INFO)
     for name in _SERVER_LOGGERS:
         logger = logging.getLogger(name)
+        # Its debug lines would hold the head of every handshake of a WebSocket: path, query and token.
+        logger.setLevel(logging.INFO)
+        logger.addFilter(_names_no_path)
         logger.handlers.clear()
         logger.propagate = True
+
+
+def _names_no_path(record: logging.LogRecord) -> bool:
+    return _SOCKET_LINE not in str(record.msg)

@@ -45,3 +45,14 @@ def test_a_warning_of_the_interpreter_is_an_event_as_well() -> None:
 
     assert [(json.loads(line)["level"], json.loads(line)["logger"]) for line in lines] == [("WARNING", "py.warnings")]
     assert "late" in lines[0]
+
+
+def test_the_server_says_nothing_of_what_a_socket_was_opened_with() -> None:
+    program = (
+        "import logging; from api.logs import configure_logging; configure_logging('DEBUG'); server = logging.getLogger('uvicorn.error');"
+        """server.info('%s - "WebSocket %s" [accepted]', 'a', '/x?canary'); server.debug('< canary: 1'); server.info('Started')"""
+    )
+
+    lines = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True).stderr.splitlines()
+
+    assert [json.loads(line)["message"] for line in lines if "uvicorn" in line] == ["Started"]
