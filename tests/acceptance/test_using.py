@@ -31,7 +31,7 @@ def shown_in_readme() -> dict[str, tuple[str, str]]:
     """The language and the text of each program in the section, by what it uses."""
     section = (PROJECT / "README.md").read_text().partition("\n## Use a connection\n")[2].partition("\n## ")[0]
     blocks = _BLOCK.findall(section)
-    uses = {"curl": "sh", "graphql-request": "javascript", "gql.transport": "python", "urllib": "python"}
+    uses = {"curl": "sh", "proxy": "sh", "graphql-request": "javascript", "gql.transport": "python", "urllib": "python"}
     return {name: next((kind, text) for kind, text in blocks if kind == language and name in text) for name, language in uses.items()}
 
 
@@ -80,12 +80,12 @@ async def test_the_programs_of_the_readme_call_the_provider(place: Place) -> Non
     async with sandbox_connected(place) as (owner, [connection, _]):
         using = {"TOKEN": owner.token, "CONNECTION": connection}
         issued = json.loads(await said_by("curl", place, **using))
-        called = [json.loads(await said_by(name, place, **using)) for name in ("gql.transport", "graphql-request", "urllib")]
+        called = [json.loads(await said_by(name, place, **using)) for name in ("proxy", "gql.transport", "graphql-request", "urllib")]
         used = await owner.ask("query($id: ID!) { connection(id: $id) { lastUsedAt } }", id=connection)
 
     assert issued["connection"] == {"id": connection, "name": "Sandbox", "status": "CONNECTED"}
     assert issued.keys() == {"headers", "query", "accessToken", "tokenType", "baseUrl", "expiresAt", "generation", "connection"}
-    assert [answer["account"] for answer in called] == ["alex"] * 3
+    assert [answer["account"] for answer in called] == ["alex"] * 4
     assert used["connection"]["lastUsedAt"] is not None
 
 
