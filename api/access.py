@@ -116,6 +116,10 @@ class Access:
     async def connection(self, actor: Actor, connection_id: UUID, permission: Permission = Permission.VIEW) -> models.Connection:
         """The connection with its folder. Raises NotFound where the actor cannot see its folder, then PermissionDenied."""
         connection = await models.Connection.get_or_none(id=connection_id).select_related("folder")
+        return await self.allowed(actor, connection, permission)
+
+    async def allowed(self, actor: Actor, connection: models.Connection | None, permission: Permission) -> models.Connection:
+        """As `connection`, of one that was just read together with its folder; None is one that is not there."""
         folder = None if connection is None else connection.folder
         if not await self._allows(actor, folder, permission) or connection is None:
             raise NotFound("connection")

@@ -26,8 +26,8 @@ from models import ConnectionEventType, ConnectionStatus, Permission, StatusReas
 from models.database import transaction
 
 LONGEST_TTL = timedelta(hours=1)
-# Once as it is, once renewed, and once more where another has changed it in between.
-_LOOKS = 3
+# Once as it is, once with a key that is new here, once renewed, and once more where another has changed it in between.
+_LOOKS = 4
 
 
 def _generation_of(subject: Subject) -> str:
@@ -88,15 +88,19 @@ class Issuing:
         if not timedelta(0) <= minimum_ttl <= LONGEST_TTL:
             raise InvalidInput({"minimumTtl": f"must be 0 to {LONGEST_TTL // timedelta(seconds=1)} seconds"})
         for _ in range(_LOOKS):
-            await self._subjects.look_for_key(connection_id)
             async with transaction():
-                subject = await self._find_usable(actor, connection_id, minimum_ttl)
-                check(subject.provider)
-                now = self._clock()
-                if subject.connection.lasts(now + minimum_ttl, now):
-                    await self._note_use(act, subject, detail(subject))
-                    return subject
-            await self._refresher.renew_for_use(connection_id, self._clock() + minimum_ttl)
+                credential = await self._allowed(actor, connection_id)
+                if is_there := self._subjects.has_key(credential):
+                    subject = await self._usable(credential, minimum_ttl)
+                    check(subject.provider)
+                    now = self._clock()
+                    if subject.connection.lasts(now + minimum_ttl, now):
+                        await self._note_use(act, subject, detail(subject))
+                        return subject
+            if is_there:
+                await self._refresher.renew_for_use(connection_id, self._clock() + minimum_ttl)
+            else:
+                await self._subjects.look_for_key(credential)
         raise Conflict("This connection is changed again and again while it is asked for.", "Try again in a few seconds.")
 
     async def report_rejected(self, actor: Actor, connection_id: UUID, generation: int) -> models.Connection:
@@ -134,17 +138,24 @@ class Issuing:
             raise NotFound("connection")
         return credential
 
-    async def _find_usable(self, actor: Actor, connection_id: UUID, minimum_ttl: timedelta) -> Subject:
+    async def _allowed(self, actor: Actor, connection_id: UUID) -> models.Credential:
+        """The credential, unopened, where the actor may use it. Raises NotFound, PermissionDenied."""
+        credential = await self._subjects.read(connection_id)
+        await self._access.allowed(actor, None if credential is None else credential.connection, Permission.USE)
+        if credential is None:
+            raise NotFound("connection")
+        return credential
+
+    async def _usable(self, credential: models.Credential, minimum_ttl: timedelta) -> Subject:
         """The connection, whose credential lasts for so long or may be renewed so that it does."""
-        await self._access.connection(actor, connection_id, Permission.USE)
-        subject = await self._open(connection_id)
+        subject = self._opened(credential)
         await self._require_switched_on(subject.connection)
         _require_hope(subject, minimum_ttl, self._clock())
         return subject
 
-    async def _open(self, connection_id: UUID) -> Subject:
+    def _opened(self, credential: models.Credential) -> Subject:
         try:
-            return await self._subjects.get(connection_id)
+            return self._subjects.opened(credential)
         except Unreadable:
             raise ProviderFailure(reasons.secret_unreadable(), retryable=False) from None
         except ConnectorGone as gone:

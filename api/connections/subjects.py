@@ -47,12 +47,20 @@ class Subjects:
 
     async def find(self, connection_id: UUID) -> Subject | None:
         """The connection with its secrets opened; None where it is gone. Raises Unreadable, ConnectorGone."""
-        # Both at once: read one after the other, a move in between would leave secrets that do not open in the folder of before.
-        credential = await models.Credential.get_or_none(connection_id=connection_id).select_related("connection")
+        credential = await self.read(connection_id)
         if credential is None:
             return None
+        await self.look_for_key(credential)
+        return self.opened(credential)
+
+    async def read(self, connection_id: UUID) -> models.Credential | None:
+        """The credential as it is kept, with its connection and its folder."""
+        # All at once: read one after the other, a move in between would leave secrets that do not open in the folder of before.
+        return await models.Credential.get_or_none(connection_id=connection_id).select_related("connection__folder")
+
+    def opened(self, credential: models.Credential) -> Subject:
+        """What was read, with the secrets opened. Raises Unreadable, ConnectorGone."""
         connection = credential.connection
-        await self._vault.look_for_key(credential.secrets)
         secrets = Secrets.open(self._vault, credential.secrets, credential_place(credential.id, connection.folder_id))
         connector = await self._catalog.look_up_version(connection.connector_key, connection.connector_version)
         option = None if connector is None else connector.find_option(connection.authentication_type, connection.option_key)
@@ -60,11 +68,13 @@ class Subjects:
             raise ConnectorGone(connection.connector_key)
         return Subject(connection, credential, secrets, Provider(connector, option, connection.site))
 
-    async def look_for_key(self, connection_id: UUID) -> None:
-        """Before a transaction that opens its secrets. In there, whoever reads the keys would wait for it on SQLite, and it for them."""
-        credential = await models.Credential.get_or_none(connection_id=connection_id).only("secrets")
-        if credential is not None:
-            await self._vault.look_for_key(credential.secrets)
+    def has_key(self, credential: models.Credential) -> bool:
+        """Whether its secrets can be opened without looking for a key that another process made."""
+        return self._vault.knows_key(credential.secrets)
+
+    async def look_for_key(self, credential: models.Credential) -> None:
+        """Never within a transaction: whoever reads the keys would wait for it on SQLite, and it for them."""
+        await self._vault.look_for_key(credential.secrets)
 
     async def get(self, connection_id: UUID) -> Subject:
         """As `find`. Raises NotFound where it is gone."""

@@ -157,12 +157,14 @@ class Vault:
 
     async def look_for_key(self, sealed: Sealed | None) -> None:
         """Before such a value is opened: read the ring again if it names a key that is new here, for another process may have made it."""
-        if sealed is None or self._follower is None or not _has_form(sealed):
+        if sealed is None or self._follower is None or self.knows_key(sealed):
             return
-        key_id = key_id_of(sealed)
-        if not self._ring.knows(key_id):
-            self._follower.seek(key_id)
-            await self._follower.read()
+        self._follower.seek(key_id_of(sealed))
+        await self._follower.read()
+
+    def knows_key(self, sealed: Sealed) -> bool:
+        """Whether `look_for_key` would find nothing new, or could not look."""
+        return self._follower is None or not _has_form(sealed) or self._ring.knows(key_id_of(sealed))
 
     @contextmanager
     def sealing(self) -> Iterator[None]:
