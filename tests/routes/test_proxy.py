@@ -14,6 +14,7 @@ from starlette.types import Receive, Send
 
 import models
 from api.outbound.streaming import Patience
+from api.routes import relay
 from api.secret import Secret
 from models import AuditOutcome, AuthenticationType, ConnectionStatus, Permission
 from tests.clock import HeldClock
@@ -345,6 +346,67 @@ async def test_a_caller_who_leaves_ends_the_call_at_the_provider(scene: Scene) -
         await asyncio.wait_for(scene.files.left.wait(), 15)
         asked.clear()
         scene.files.left.clear()
+
+
+async def test_who_may_not_call_is_not_asked_for_the_body(scene: Scene) -> None:
+    connection = await scene.connect_by_token()
+    rest = "HTTP/1.1\r\nContent-Length: 4\r\nExpect: 100-continue\r\nConnection: close"
+
+    async with scene.raw(f"PUT /proxy/{uuid4()}/a {rest}") as (reader, _):
+        refused = await reader.read()
+    async with scene.raw(f"PUT /proxy/{connection.id}/a {rest}") as (reader, writer):
+        asked = await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"four")
+        answered = await reader.read()
+
+    assert refused.startswith(b"HTTP/1.1 404 ")
+    assert (asked, answered.split(b" ")[1]) == (b"HTTP/1.1 100 Continue\r\n\r\n", b"200")
+    assert [told.body for told in scene.files.told] == [b"four"]
+
+
+async def test_a_head_says_how_long_the_body_would_be(scene: Scene) -> None:
+    connection = await scene.connect_by_token()
+    scene.files.respond = saying(200, b"there")
+
+    answer = await scene.call(connection, "HEAD")
+
+    assert (answer.status_code, answer.content, answer.headers["content-length"]) == (200, b"", "5")
+
+
+@pytest.mark.parametrize("length", [1_000, 1_000_000])
+async def test_a_caller_who_sends_no_more_is_told_so(scene: Scene, monkeypatch: pytest.MonkeyPatch, length: int) -> None:
+    connection = await scene.connect_by_token()
+    monkeypatch.setattr(relay, "_STILL_SECONDS", 0.3)
+
+    async with scene.raw(f"PUT /proxy/{connection.id}/a HTTP/1.1\r\nContent-Length: {length}", b"a part") as (reader, _):
+        answer = await reader.readuntil(b"}")
+
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"patchbay-error: true" in answer
+    # One that is little goes out as a whole or not at all.
+    assert len(scene.files.told) == (0 if length == 1_000 else 1)
+
+
+async def test_a_caller_who_takes_no_more_is_left_and_so_is_the_provider(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = await scene.connect_by_token()
+    monkeypatch.setattr(relay, "_STILL_SECONDS", 0.3)
+
+    async def pour(_: Told, receive: Receive, send: Send) -> None:
+        await body_of(receive)
+        await begin(send, 200)
+        while True:
+            pouring = asyncio.ensure_future(send({"type": "http.response.body", "body": bytes(MB), "more_body": True}))
+            leaving = asyncio.ensure_future(receive())
+            await asyncio.wait([pouring, leaving], return_when=asyncio.FIRST_COMPLETED)
+            if leaving.done():
+                pouring.cancel()
+                break
+            leaving.cancel()
+        scene.files.left.set()
+
+    scene.files.respond = pour
+    async with scene.raw(f"GET /proxy/{connection.id}/a HTTP/1.1"):
+        await asyncio.wait_for(scene.files.left.wait(), 15)
 
 
 @pytest.mark.parametrize("has_length", [True, False])
