@@ -103,6 +103,8 @@ _STEPS = re.compile(r"[/\\]")
 _PADDING = " \t\r\n\x00"
 # Dot and slash in UTF-8 that is longer than it may be, which old servers take.
 _OVERLONG = (("\xc0\xae", "."), ("\xc0\xaf", "/"), ("\xc1\x9c", "\\"))
+# What a URL is made of (RFC 3986 section 2). All else has to be encoded, and is not guessed at.
+_PLAIN = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@/?%\[\]-]*", re.ASCII)
 _LONGEST_URL = 12_000
 _SHORTEST_SECRET = 6
 
@@ -120,8 +122,9 @@ class Passage:
         """The address for a path and a query as they were sent. Raises InvalidInput for one that could lead away from the base URL."""
         if path and not path.startswith("/"):
             raise InvalidInput({"path": "must begin with /"})
-        if leads_away(path):
-            raise InvalidInput({"path": "must not have steps like “..”, however they are written"})
+        require_below(path)
+        if not _PLAIN.fullmatch(path + query):
+            raise InvalidInput({"path": "must have what is not plain in it percent-encoded, also in its query"})
         address, _, own_query = self.base_url.partition("?")
         parts = [part for part in (own_query, self.without_credential(query)) if part]
         url = (address.rstrip("/") if path else address) + path + ("?" + "&".join(parts) if parts else "")
@@ -159,6 +162,12 @@ class Passage:
         if (scheme, _authority(scheme, authority)) != (base.scheme, _authority(base.scheme, base.netloc)):
             return None
         return path.removeprefix(base_path) if path == base_path or path.startswith(base_path + "/") else None
+
+
+def require_below(path: str) -> None:
+    """Raises InvalidInput for a path that could lead above where it begins."""
+    if leads_away(path):
+        raise InvalidInput({"path": "must not have steps like “..”, however they are written"})
 
 
 def leads_away(path: str) -> bool:

@@ -13,14 +13,14 @@ from uuid import UUID
 
 from api.access import Access, Actor
 from api.audit import Audit
-from api.connections.forwarding import Passage, Redaction, headers_down, headers_up, leads_away, secrets_of
+from api.connections.forwarding import Passage, Redaction, headers_down, headers_up, require_below, secrets_of
 from api.connections.issuing import Issuing
 from api.connections.limits import CallLimits, Throttled, TooManyCalls, Visit
 from api.connections.provider import Provider
 from api.connections.refresher import Refresher
 from api.connections.subjects import Subject, Subjects
 from api.connections.upload import Upload
-from api.errors import Conflict, InvalidInput, PatchbayError
+from api.errors import Conflict, PatchbayError
 from api.outbound.http import OutboundRequest
 from api.outbound.streaming import StreamedAnswer, StreamedRequest, StreamingClient
 from api.vault.vault import KeyUnavailable, Unreadable
@@ -114,8 +114,7 @@ class Proxying:
 
         def admit(provider: Provider) -> None:
             _require_http(provider)
-            if leads_away(call.path):
-                raise InvalidInput({"path": "must not have steps like “..”, however they are written"})
+            require_below(call.path)
             visit.enter()
 
         def told(subject: Subject) -> str:

@@ -81,6 +81,12 @@ def test_what_the_credential_says_in_a_query_nobody_else_says() -> None:
     assert KEYED.target("/items", query) == "https://api.example/v1/items?format=json&a=1&API_KEY=other&b=2"
 
 
+@pytest.mark.parametrize(("path", "query"), [("/a b", ""), ("/a", "q={x}"), ("/a#b", ""), ("/é", ""), ("/a", "x\r\ny"), ("/<a>", "")])
+def test_what_has_to_be_encoded_is_not_guessed_at(path: str, query: str) -> None:
+    with pytest.raises(InvalidInput):
+        PASSAGE.target(path, query)
+
+
 def test_an_address_that_is_too_long_is_refused() -> None:
     with pytest.raises(InvalidInput):
         PASSAGE.target("/" + "x" * 12_000, "")
