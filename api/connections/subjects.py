@@ -12,8 +12,18 @@ from api.errors import NotFound
 from api.oauth.tokens import ClientCredentials
 from api.organization.apps import OAuthApps
 from api.vault.vault import Vault
+from models.joined import Joined
 
 _NEARLY_OVER = timedelta(seconds=10)
+
+_CREDENTIAL = Joined(
+    """
+    SELECT {credential}, {connection}, {folder}
+    FROM credential JOIN connection ON connection.id = credential.connection_id JOIN folder ON folder.id = connection.folder_id
+    WHERE credential.connection_id = $1
+    """,
+    {"credential": models.Credential, "connection": models.Connection, "folder": models.Folder},
+)
 
 
 class ConnectorGone(NotFound):
@@ -56,7 +66,12 @@ class Subjects:
     async def read(self, connection_id: UUID) -> models.Credential | None:
         """The credential as it is kept, with its connection and its folder."""
         # All at once: read one after the other, a move in between would leave secrets that do not open in the folder of before.
-        return await models.Credential.get_or_none(connection_id=connection_id).select_related("connection__folder")
+        for row in await _CREDENTIAL.read([connection_id]):
+            credential: models.Credential = row["credential"]
+            credential.connection = row["connection"]
+            credential.connection.folder = row["folder"]
+            return credential
+        return None
 
     def opened(self, credential: models.Credential) -> Subject:
         """What was read, with the secrets opened. Raises Unreadable, ConnectorGone."""
