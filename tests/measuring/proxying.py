@@ -2,12 +2,14 @@
 
 usage: python -m tests.measuring.proxying [ROUNDS [CALLS]]
 Patchbay is served by a process, as its operator runs it; the provider, which speaks TLS, is another one, and whoever calls is a third.
-Rounds alternate: so many calls directly, then so many through Patchbay, by 1 client and by 16, each of whom keeps its connections. The
-medians of the milliseconds of a call, their ratio, and the lowest and the highest ratio of a round are printed.
+Rounds alternate: so many calls directly, then so many through Patchbay, by 1 client and by 16, each of whom keeps its connections; to a
+provider that answers at once, and to one that takes 50 ms, which gets an eighth of the calls. The medians of the milliseconds of a call,
+their ratio, and the lowest and the highest ratio of a round are printed.
 """
 
 import asyncio
 import contextlib
+import itertools
 import ssl
 import statistics
 import sys
@@ -34,6 +36,7 @@ from tests.acceptance.processes import free_port, running
 from tests.measuring.revocation import databases
 
 _CLIENTS = (1, 16)
+_SLOW_MILLISECONDS = 50
 _BODY = b'{"items": [' + b", ".join(b'{"id": %d, "name": "An item"}' % number for number in range(40)) + b"]}"
 _HEADERS = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(_BODY))]
 _CONNECTOR = """
@@ -57,6 +60,7 @@ async def provider(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "http":
         while (await receive()).get("more_body"):
             pass
+        await asyncio.sleep(int(scope["query_string"] or 0) / 1000)
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         await send({"type": "http.response.body", "body": _BODY})
 
@@ -124,13 +128,17 @@ async def _round(url: str, headers: dict[str, str], tls: ssl.SSLContext, clients
 async def _compare(database: str, proxy: tuple[str, str], provider_port: int, tls: ssl.SSLContext, rounds: int, calls: int) -> None:
     direct = (f"https://127.0.0.1:{provider_port}/v1/items", {"Authorization": "Bearer a-token-of-the-provider"})
     through = (proxy[0], {"Authorization": f"Bearer {proxy[1]}"})
-    for clients in _CLIENTS:
-        pairs = [(await _round(*direct, tls, clients, calls), await _round(*through, tls, clients, calls)) for _ in range(rounds)]
+    for takes, clients in itertools.product((0, _SLOW_MILLISECONDS), _CLIENTS):
+        count = max(clients, calls // 8) if takes else calls
+        pairs = []
+        for _ in range(rounds):
+            plain, proxied = [await _round(f"{url}?{takes}", headers, tls, clients, count) for url, headers in (direct, through)]
+            pairs.append((plain, proxied))
         ratios = [proxied / plain for plain, proxied in pairs]
         plain, proxied = (statistics.median(times) for times in zip(*pairs, strict=True))
         print(
-            f"{database}, {clients} clients, {rounds} rounds of {calls} calls: directly {plain:.2f} ms, through Patchbay {proxied:.2f} ms, "
-            f"ratio {proxied / plain:.2f} (rounds from {min(ratios):.2f} to {max(ratios):.2f})"
+            f"{database}, provider takes {takes} ms, {clients} clients, {rounds} rounds of {count} calls: directly {plain:.2f} ms, through "
+            f"Patchbay {proxied:.2f} ms, ratio {proxied / plain:.2f} (rounds from {min(ratios):.2f} to {max(ratios):.2f})"
         )
 
 
