@@ -26,7 +26,7 @@ from models import ConnectionEventType, ConnectionStatus, Permission, StatusReas
 from models.database import transaction
 
 LONGEST_TTL = timedelta(hours=1)
-# Once as it is, once with a key that is new here, once renewed, and once more where another has changed it in between.
+# Once as it is, once with what is new here, once renewed, and once more where another has changed it in between.
 _LOOKS = 4
 
 
@@ -87,10 +87,12 @@ class Issuing:
         """
         if not timedelta(0) <= minimum_ttl <= LONGEST_TTL:
             raise InvalidInput({"minimumTtl": f"must be 0 to {LONGEST_TTL // timedelta(seconds=1)} seconds"})
+        has_looked = False
         for _ in range(_LOOKS):
             async with transaction():
                 credential = await self._allowed(actor, connection_id)
-                if is_there := self._subjects.has_key(credential):
+                # What is not found once is not there.
+                if is_there := has_looked or self._subjects.has_rest(credential):
                     subject = await self._usable(credential, minimum_ttl)
                     check(subject.provider)
                     now = self._clock()
@@ -100,7 +102,8 @@ class Issuing:
             if is_there:
                 await self._refresher.renew_for_use(connection_id, self._clock() + minimum_ttl)
             else:
-                await self._subjects.look_for_key(credential)
+                await self._subjects.look_for_rest(credential)
+                has_looked = True
         raise Conflict("This connection is changed again and again while it is asked for.", "Try again in a few seconds.")
 
     async def report_rejected(self, actor: Actor, connection_id: UUID, generation: int) -> models.Connection:

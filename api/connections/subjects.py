@@ -60,7 +60,7 @@ class Subjects:
         credential = await self.read(connection_id)
         if credential is None:
             return None
-        await self.look_for_key(credential)
+        await self.look_for_rest(credential)
         return self.opened(credential)
 
     async def read(self, connection_id: UUID) -> models.Credential | None:
@@ -77,19 +77,21 @@ class Subjects:
         """What was read, with the secrets opened. Raises Unreadable, ConnectorGone."""
         connection = credential.connection
         secrets = Secrets.open(self._vault, credential.secrets, credential_place(credential.id, connection.folder_id))
-        connector = await self._catalog.look_up_version(connection.connector_key, connection.connector_version)
+        connector = self._catalog.find_version(connection.connector_key, connection.connector_version)
         option = None if connector is None else connector.find_option(connection.authentication_type, connection.option_key)
         if connector is None or option is None:
             raise ConnectorGone(connection.connector_key)
         return Subject(connection, credential, secrets, Provider(connector, option, connection.site))
 
-    def has_key(self, credential: models.Credential) -> bool:
-        """Whether its secrets can be opened without looking for a key that another process made."""
-        return self._vault.knows_key(credential.secrets)
+    def has_rest(self, credential: models.Credential) -> bool:
+        """Whether all is here that it is opened with, also what another process made a moment ago: its key, and the connector's version."""
+        key, version = credential.connection.connector_key, credential.connection.connector_version
+        return self._vault.knows_key(credential.secrets) and (version is None or self._catalog.find_version(key, version) is not None)
 
-    async def look_for_key(self, credential: models.Credential) -> None:
-        """Never within a transaction: whoever reads the keys would wait for it on SQLite, and it for them."""
+    async def look_for_rest(self, credential: models.Credential) -> None:
+        """Never within a transaction: whoever reads what is new would wait for it on SQLite, and it for them."""
         await self._vault.look_for_key(credential.secrets)
+        await self._catalog.look_up_version(credential.connection.connector_key, credential.connection.connector_version)
 
     async def get(self, connection_id: UUID) -> Subject:
         """As `find`. Raises NotFound where it is gone."""
