@@ -80,6 +80,13 @@ class UtcField(fields.DatetimeField[Time]):
         self.check(value)
         return None if value is None else super().to_db_value(value.astimezone(UTC), instance)
 
+    def to_python_value(self, value: Any) -> Any:
+        # PostgreSQL's driver gives times, SQLite's the text that was stored, which Python reads ten times as fast as any library.
+        if value is None or (value.__class__ is datetime and value.tzinfo is UTC):
+            return value
+        time = datetime.fromisoformat(value) if isinstance(value, str) else value
+        return time.astimezone(UTC) if isinstance(time, datetime) and time.tzinfo is not None else super().to_python_value(value)
+
     def check(self, value: Any) -> None:
         if value is not None and (not isinstance(value, datetime) or value.tzinfo is None):
             raise TypeError(f"{self.model_field_name} takes a datetime with a time zone")

@@ -1,5 +1,6 @@
 """Connections, as they are read."""
 
+from collections.abc import Sequence
 from dataclasses import astuple
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +18,7 @@ from api.graphql.ids import find_id, graph_id, key_of
 from api.graphql.listing import Filtered, Ordered, connection_page, ordered_query
 from api.graphql.oauth_apps import OAuthApp
 from api.graphql.page import After, Cursors, First, Page, checked_first, page_of
+from api.graphql.plans.reading import for_all
 from api.graphql.statuses import StatusReason
 from api.graphql.users import User, load_user
 from api.graphql.words import FolderPermission, permissions_of
@@ -26,6 +28,21 @@ if TYPE_CHECKING:
     from api.graphql.events import ConnectionEvent
 
 LazyConnectionEvent = Annotated["ConnectionEvent", strawberry.lazy("api.graphql.events")]
+
+
+async def _connectors_of(connections: "Sequence[Connection]", info: Info) -> list[Connector]:
+    keys = [connection.row.connector_key for connection in connections]
+    found = {key: connector_named(key, info) for key in set(keys)}
+    return [found[key] for key in keys]
+
+
+async def _folders_of(connections: "Sequence[Connection]", info: Info) -> list[Folder | None]:
+    ids = [connection.row.folder_id for connection in connections]
+    distinct = list(dict.fromkeys(ids))
+    found = dict(zip(distinct, await info.context.loaders.folder.load_many(distinct), strict=True))
+    # One that is hidden is null here, so that this is given up and each connection asked for its own.
+    folders = {id: Folder.of(row) for id, row in found.items() if row is not None}
+    return [folders.get(id) for id in ids]
 
 
 @strawberry.type(description="An account at a provider, kept in a folder, and kept alive.")
@@ -80,11 +97,11 @@ class Connection:
             updated_at=row.updated_at,
         )
 
-    @strawberry.field(description="What it connects to.")
+    @strawberry.field(description="What it connects to.", metadata=for_all(_connectors_of))
     def connector(self, info: Info) -> Connector:
         return connector_named(self.row.connector_key, info)
 
-    @strawberry.field(description="Where it is.")
+    @strawberry.field(description="Where it is.", metadata=for_all(_folders_of))
     async def folder(self, info: Info) -> Folder:
         folder = await find_folder(self.row.folder_id, info)
         if folder is not None:

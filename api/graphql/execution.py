@@ -25,6 +25,7 @@ from strawberry.types import ExecutionContext
 
 from api.graphql.coercion import LiteralsOfCorrectType
 from api.graphql.limits import MAX_TOKENS, check_limits
+from api.graphql.plans.extension import CompiledPlans
 from api.graphql.refusals import Code, Refusal, TookTooLong
 from api.graphql.reporting import MOST_ERRORS, reported
 
@@ -88,7 +89,7 @@ class TimeLimit(SchemaExtension):
             raise TookTooLong(self._seconds) from None
 
 
-EXTENSIONS: list[type[SchemaExtension] | Callable[[], SchemaExtension]] = [Parsing, Checking, TimeLimit]
+EXTENSIONS: list[type[SchemaExtension] | Callable[[], SchemaExtension]] = [Parsing, Checking, TimeLimit, CompiledPlans]
 
 
 def _drop_null_defaults(schema: GraphQLSchema) -> None:

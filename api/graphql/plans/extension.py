@@ -1,0 +1,90 @@
+"""What puts a plan into the place of the execution, where there is one."""
+
+import logging
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from typing import Any
+
+from graphql import ExecutionResult
+from strawberry.extensions import SchemaExtension
+from strawberry.types import ExecutionContext
+
+from api.graphql.plans.collecting import Unplannable
+from api.graphql.plans.plan import Plan, Query
+
+logger = logging.getLogger(__name__)
+
+# Documents of clients are few. What is longer, or seen only once, must not fill the memory.
+_KEPT = 256
+_LONGEST = 8_000
+
+
+class Plans:
+    """The plans that were made, by document, operation and what decides which fields there are; those used last are kept."""
+
+    def __init__(self, kept: int = _KEPT) -> None:
+        self._kept = kept
+        self._queries: OrderedDict[Any, Query | None] = OrderedDict()
+        self._plans: OrderedDict[Any, Plan | None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._plans)
+
+    async def run(self, context: ExecutionContext) -> dict[str, Any] | None:
+        """The data of the answer; None where there is no plan. Whatever it raises, graphql-core is to execute the query instead."""
+        key = (context.query, context._provided_operation_name)
+        query = self._query(key, context)
+        if query is None:
+            return None
+        variables = query.variables(context.variables or {})
+        plan = self._plan((*key, flags := query.flags(variables)), query, flags)
+        return None if plan is None else await plan.run(context.context, variables)
+
+    def _query(self, key: Any, context: ExecutionContext) -> Query | None:
+        if key not in self._queries:
+            try:
+                assert context.graphql_document is not None
+                made = Query.of(context.schema._schema, context.graphql_document, context._provided_operation_name)
+            except Unplannable:
+                made = None
+            _keep(self._queries, key, made, self._kept)
+        self._queries.move_to_end(key)
+        return self._queries[key]
+
+    def _plan(self, key: Any, query: Query, flags: tuple[bool, ...]) -> Plan | None:
+        if key not in self._plans:
+            try:
+                made = query.plan(flags)
+            except Unplannable:
+                made = None
+            _keep(self._plans, key, made, self._kept)
+        self._plans.move_to_end(key)
+        return self._plans[key]
+
+
+def _keep(kept: OrderedDict[Any, Any], key: Any, value: Any, most: int) -> None:
+    kept[key] = value
+    if len(kept) > most:
+        kept.popitem(last=False)
+
+
+_PLANS = Plans()
+
+
+class CompiledPlans(SchemaExtension):
+    """Answers a query by its plan. To stand last: what limits an execution limits this too."""
+
+    plans = _PLANS
+
+    async def on_execute(self) -> AsyncIterator[None]:
+        context = self.execution_context
+        if context.query is not None and len(context.query) <= _LONGEST and not context.result:
+            try:
+                data = await self.plans.run(context)
+            # Whatever it was, graphql-core meets it too, and says it in the words that clients know.
+            except Exception as error:
+                logger.debug("plan given up", extra={"because": type(error).__name__})
+                data = None
+            if data is not None:
+                context.result = ExecutionResult(data, None)
+        yield

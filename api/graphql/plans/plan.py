@@ -1,0 +1,147 @@
+"""A query as a plan, and its run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import (
+    DirectiveNode,
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    GraphQLObjectType,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    OperationType,
+    SelectionSetNode,
+    VariableNode,
+    Visitor,
+    visit,
+)
+from graphql.execution.values import VariableValues, get_variable_values
+
+from api.graphql.plans.collecting import Collector, Unplannable
+from api.graphql.plans.reading import PlannedField, Read, Run, reader, together
+from api.graphql.plans.writing import Unplanned, Write, writer
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """The one operation of a document that is meant, if it is a query."""
+
+    schema: GraphQLSchema
+    operation: OperationDefinitionNode
+    fragments: Mapping[str, FragmentDefinitionNode]
+    # The variables upon which it depends which fields there are.
+    deciding: tuple[str, ...]
+
+    @classmethod
+    def of(cls, schema: GraphQLSchema, document: DocumentNode, operation_name: str | None) -> "Query":
+        """Raises Unplannable."""
+        operations = [each for each in document.definitions if isinstance(each, OperationDefinitionNode)]
+        meant = [each for each in operations if operation_name is None or (each.name and each.name.value == operation_name)]
+        if len(meant) != 1 or meant[0].operation is not OperationType.QUERY or meant[0].directives:
+            raise Unplannable
+        fragments = {each.name.value: each for each in document.definitions if isinstance(each, FragmentDefinitionNode)}
+        return cls(schema, meant[0], fragments, _deciding(document, meant[0]))
+
+    def variables(self, given: Mapping[str, Any]) -> VariableValues:
+        """Raises Unplanned where they are not what the query declares."""
+        values = get_variable_values(self.schema, self.operation.variable_definitions or (), dict(given))
+        if not isinstance(values, VariableValues):
+            raise Unplanned
+        return values
+
+    def flags(self, variables: VariableValues) -> tuple[bool, ...]:
+        """The values of the variables that decide which fields there are. Raises Unplanned."""
+        flags = tuple(variables.coerced.get(name) for name in self.deciding)
+        if not all(isinstance(flag, bool) for flag in flags):
+            raise Unplanned
+        return flags  # type: ignore[return-value]
+
+    def plan(self, flags: tuple[bool, ...]) -> "Plan":
+        """Raises Unplannable."""
+        collector = Collector(self.schema, self.fragments, dict(zip(self.deciding, flags, strict=True)))
+        root = self.schema.query_type
+        if root is None:
+            raise Unplannable
+        return Plan(self, _selection(collector, root, (self.operation.selection_set,)))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    query: Query
+    _write: Write
+
+    async def run(self, context: Any, variables: VariableValues) -> dict[str, Any]:
+        """The data of the answer. Whatever it raises, graphql-core is to execute the query instead."""
+        run = Run(self.query.schema, self.query.operation, context, variables)
+        data: dict[str, Any] = (await self._write.values(run, [None]))[0]
+        return data
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """One field of many objects."""
+
+    key: str
+    read: Read
+    write: Write
+
+    @property
+    def waits(self) -> bool:
+        return self.read.waits or self.write.waits
+
+    async def values(self, run: Run, objects: Sequence[Any]) -> list[Any]:
+        return await self.write.values(run, await self.read.values(run, objects))
+
+
+def _selection(collector: Collector, type: GraphQLObjectType, selections: Sequence[SelectionSetNode]) -> Write:
+    """What writes objects of this type with the fields that are selected."""
+    columns = [_column(collector, type, key, nodes) for key, nodes in collector.fields(type, selections).items()]
+    keys = [column.key for column in columns]
+    waiting = [column for column in columns if column.waits]
+
+    async def write(run: Run, objects: Sequence[Any]) -> list[Any]:
+        # Together, as graphql-core does: so that those who load for many see all that is wanted.
+        waited = iter(await together([column.values(run, objects) for column in waiting]) if waiting else ())
+        written = [next(waited) if column.waits else await column.values(run, objects) for column in columns]
+        return [dict(zip(keys, row, strict=True)) for row in zip(*written, strict=True)] if keys else [{} for _ in objects]
+
+    return Write(write, waits=bool(waiting))
+
+
+def _column(collector: Collector, type: GraphQLObjectType, key: str, nodes: Sequence[FieldNode]) -> _Column:
+    name = nodes[0].name.value
+    if name == "__typename":
+        return _Column(key, Read(_themselves, waits=False), _always(type.name))
+    definition = type.fields.get(name)
+    if definition is None:
+        raise Unplannable
+    selections = [node.selection_set for node in nodes if node.selection_set is not None]
+    write = writer(definition.type, lambda below: _selection(collector, below, selections))
+    return _Column(key, reader(PlannedField(type, definition, tuple(nodes))), write)
+
+
+async def _themselves(_: Run, objects: Sequence[Any]) -> Sequence[Any]:
+    return objects
+
+
+def _always(value: str) -> Write:
+    async def write(_: Run, objects: Sequence[Any]) -> list[Any]:
+        return [value] * len(objects)
+
+    return Write(write)
+
+
+def _deciding(document: DocumentNode, operation: OperationDefinitionNode) -> tuple[str, ...]:
+    """The names of the operation's variables that `@skip` and `@include` ask, anywhere in the document."""
+    found: set[str] = set()
+
+    class Finding(Visitor):
+        def enter_directive(self, node: DirectiveNode, *_: Any) -> None:
+            found.update(each.value.name.value for each in node.arguments or () if isinstance(each.value, VariableNode))
+
+    visit(document, Finding())
+    declared = {each.variable.name.value for each in operation.variable_definitions or ()}
+    return tuple(sorted(found & declared))

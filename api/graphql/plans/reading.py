@@ -1,0 +1,141 @@
+"""The values of one field for many objects of a type."""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, TypeGuard
+
+from graphql import FieldNode, GraphQLField, GraphQLObjectType, GraphQLResolveInfo, GraphQLSchema, OperationDefinitionNode
+from graphql.execution.values import VariableValues, get_argument_values
+from graphql.pyutils import Path
+from graphql.type import GraphQLResolveInfoHelpers
+from strawberry.types.field import StrawberryField
+from strawberry.types.info import Info
+
+from api.graphql.plans.collecting import Unplannable
+
+_DEFINITION = "strawberry-definition"
+# The key in a field's metadata of what reads it for many objects at once.
+_FOR_ALL = "for_all"
+
+ReadAll = Callable[[Sequence[Any], Info[Any, Any]], Awaitable[list[Any]]]
+
+
+@dataclass(slots=True)
+class Run:
+    """One run of a plan: what every resolver is given."""
+
+    schema: GraphQLSchema
+    operation: OperationDefinitionNode
+    context: Any
+    variables: VariableValues
+
+    def info(self, field: "PlannedField") -> GraphQLResolveInfo[Any]:
+        """As graphql-core makes it, but that it is the same for all objects, wherever in the answer they are."""
+        return GraphQLResolveInfo(
+            field_name=field.nodes[0].name.value,
+            field_nodes=list(field.nodes),
+            return_type=field.definition.type,
+            parent_type=field.parent,
+            path=Path(None, field.nodes[0].name.value, field.parent.name),
+            schema=self.schema,
+            fragments={},
+            root_value=None,
+            operation=self.operation,
+            variable_values=self.variables,
+            context=self.context,
+            is_awaitable=_is_awaitable,
+            abort_signal=None,
+            async_helpers=_HELPERS,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What reads a field of many objects. `waits`: whether anything is waited for."""
+
+    values: Callable[[Run, Sequence[Any]], Awaitable[Sequence[Any]]]
+    waits: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedField:
+    parent: GraphQLObjectType
+    definition: GraphQLField
+    nodes: tuple[FieldNode, ...]
+
+
+def _is_awaitable(value: Any) -> TypeGuard[Awaitable[Any]]:
+    return inspect.isawaitable(value)
+
+
+def _track(_: Sequence[Any]) -> None:
+    """Nothing is left to be tracked: a plan waits for all that it begins."""
+
+
+def for_all(read: ReadAll) -> Mapping[Any, Any]:
+    """The metadata of a field that can be read for many objects at once: a value for each, in their order."""
+    return {_FOR_ALL: read}
+
+
+def reader(field: PlannedField) -> Read:
+    """What reads a field. Raises Unplannable."""
+    described = (field.definition.extensions or {}).get(_DEFINITION)
+    if not isinstance(described, StrawberryField) or described.extensions:
+        raise Unplannable
+    if described.base_resolver is None:
+        return _attribute(described.python_name)
+    if (together := described.metadata.get(_FOR_ALL)) is not None:
+        return _together(field, described, together)
+    return _resolver(field, described)
+
+
+def _attribute(name: str) -> Read:
+    get = attrgetter(name)
+
+    async def read(_: Run, objects: Sequence[Any]) -> Sequence[Any]:
+        return list(map(get, objects))
+
+    return Read(read, waits=False)
+
+
+def _together(field: PlannedField, described: StrawberryField, read_all: ReadAll) -> Read:
+    async def read(run: Run, objects: Sequence[Any]) -> Sequence[Any]:
+        return await read_all(objects, Info(_raw_info=run.info(field), _field=described))
+
+    return Read(read, waits=True)
+
+
+def _resolver(field: PlannedField, described: StrawberryField) -> Read:
+    resolve = field.definition.resolve
+    if resolve is None:
+        raise Unplannable
+
+    async def read(run: Run, objects: Sequence[Any]) -> Sequence[Any]:
+        info, arguments = run.info(field), get_argument_values(field.definition, field.nodes[0], run.variables)
+        values = [resolve(each, info, **arguments) for each in objects]
+        if not any(map(inspect.isawaitable, values)):
+            return values
+        # Where some are waited for and some are there this raises: then graphql-core takes them one by one.
+        return await together(values)
+
+    return Read(read, waits=described.is_async)
+
+
+async def together(waited: Sequence[Awaitable[Any]]) -> list[Any]:
+    """All of them at once, as graphql-core does: so that those who load for many see all that is wanted. Raises what any of them raises.
+
+    Only once all are over: who is cancelled may take along what others wait for too.
+    """
+    if len(waited) == 1:
+        return [await waited[0]]
+    found = await asyncio.gather(*waited, return_exceptions=True)
+    for each in found:
+        if isinstance(each, BaseException):
+            raise each
+    return found
+
+
+_HELPERS = GraphQLResolveInfoHelpers(gather=together, track=_track)

@@ -1,0 +1,114 @@
+"""The values of a type, as what is answered: many at once."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from graphql import GraphQLLeafType, GraphQLObjectType, GraphQLOutputType, Undefined, is_leaf_type, is_list_type, is_non_null_type
+from graphql import is_object_type as is_object
+from strawberry.types.base import StrawberryObjectDefinition
+
+from api.graphql.plans.collecting import Unplannable
+from api.graphql.plans.reading import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """What writes many values of a type. `waits`: whether anything is waited for."""
+
+    values: Callable[[Run, Sequence[Any]], Awaitable[list[Any]]]
+    waits: bool = False
+
+
+# What is answered as it is.
+_AS_IT_IS: dict[str, type] = {"String": str, "ID": str, "Int": int, "Boolean": bool}
+_GREATEST_INT = 2**31 - 1
+
+
+class Unplanned(Exception):
+    """Something went otherwise than planned. graphql-core knows what then is answered."""
+
+
+def writer(type: GraphQLOutputType, objects: Callable[[GraphQLObjectType], Write]) -> Write:
+    """What writes the values of a type. `objects` plans those of an object's type. Raises Unplannable."""
+    if is_non_null_type(type):
+        return _required(_present(type.of_type, objects))
+    return _optional(_present(type, objects))
+
+
+def _present(type: GraphQLOutputType, objects: Callable[[GraphQLObjectType], Write]) -> Write:
+    """What writes values of which none is null."""
+    if is_list_type(type):
+        return _lists(writer(type.of_type, objects))
+    if is_object(type):
+        return _objects(type, objects(type))
+    if is_leaf_type(type):
+        return _leaves(type)
+    raise Unplannable
+
+
+def _required(write: Write) -> Write:
+    async def write_required(run: Run, values: Sequence[Any]) -> list[Any]:
+        if any(value is None for value in values):
+            raise Unplanned
+        return await write.values(run, values)
+
+    return Write(write_required, write.waits)
+
+
+def _optional(write: Write) -> Write:
+    async def write_optional(run: Run, values: Sequence[Any]) -> list[Any]:
+        present = [value for value in values if value is not None]
+        if not present:
+            return [None] * len(values)
+        written = await write.values(run, present)
+        if len(present) == len(values):
+            return written
+        following = iter(written)
+        return [None if value is None else next(following) for value in values]
+
+    return Write(write_optional, write.waits)
+
+
+def _lists(write: Write) -> Write:
+    async def write_lists(run: Run, values: Sequence[Any]) -> list[Any]:
+        if not all(isinstance(value, list | tuple) for value in values):
+            raise Unplanned
+        written = iter(await write.values(run, [item for value in values for item in value]))
+        return [list(islice(written, len(value))) for value in values]
+
+    return Write(write_lists, write.waits)
+
+
+def _objects(type: GraphQLObjectType, write: Write) -> Write:
+    described = (type.extensions or {}).get("strawberry-definition")
+    if not isinstance(described, StrawberryObjectDefinition):
+        raise Unplannable
+    # A generic type is made once for each of its arguments; the objects are of the one that was written down.
+    origin = (described.concrete_of or described).origin
+
+    async def write_objects(run: Run, values: Sequence[Any]) -> list[Any]:
+        if not all(isinstance(value, origin) for value in values):
+            raise Unplanned
+        return await write.values(run, values)
+
+    return Write(write_objects, write.waits)
+
+
+def _leaves(type: GraphQLLeafType) -> Write:
+    plain, coerce = _AS_IT_IS.get(type.name), type.coerce_output_value
+
+    async def write_leaves(_: Run, values: Sequence[Any]) -> list[Any]:
+        if plain is not None and all(value.__class__ is plain for value in values) and (plain is not int or _are_small(values)):
+            return list(values)
+        written = [coerce(value) for value in values]
+        if any(each is None or each is Undefined for each in written):
+            raise Unplanned
+        return written
+
+    return Write(write_leaves)
+
+
+def _are_small(values: Sequence[int]) -> bool:
+    return all(-_GREATEST_INT <= value <= _GREATEST_INT for value in values)
