@@ -46,7 +46,15 @@ WITH RECURSIVE {granted}, reach(folder_id, permissions) AS (
   UNION ALL
   SELECT folder.id, reach.permissions FROM folder JOIN reach ON folder.parent_id = reach.folder_id
 )
-SELECT folder_id, permissions FROM reach
+SELECT folder_id, permissions, 0 AS is_mine FROM reach
+UNION ALL
+SELECT id, 0, 1 FROM folder WHERE owner_id = $1 AND kind = 'PERSONAL'
+"""
+# To an administrator; what is theirs is their workspace.
+_ALL_VISIBLE = """
+SELECT id AS folder_id, 0 AS permissions, 0 AS is_mine FROM folder WHERE kind = 'SHARED'
+UNION ALL
+SELECT id, 0, 1 FROM folder WHERE owner_id = $1 AND kind = 'PERSONAL'
 """
 _GRANTS_UPWARD = """
 WITH RECURSIVE {granted}, above(origin, id, parent_id) AS (
@@ -220,16 +228,22 @@ class Access:
         found = {folder.id: folder for folder in await models.Folder.filter(id__in=list(folder_ids))}
         return await self._permitted(actor, {folder_id: found.get(folder_id) for folder_id in folder_ids})
 
+    async def folders(self, actor: Actor, folder_ids: Collection[UUID]) -> dict[UUID, models.Folder]:
+        """Those of these folders that the actor can see."""
+        found = {folder.id: folder for folder in await models.Folder.filter(id__in=list(folder_ids))} if folder_ids else {}
+        visible = await self._permitted(actor, {folder_id: found.get(folder_id) for folder_id in folder_ids})
+        return {folder_id: folder for folder_id, folder in found.items() if folder_id in visible}
+
     async def visible_folders(self, actor: Actor) -> dict[UUID, Permission]:
         """Every folder that the actor can see, with what they may do there."""
-        mine = await models.Folder.filter(owner_id=actor.user_id, kind=FolderKind.PERSONAL)
-        allowed = {folder.id: _IN_A_WORKSPACE for folder in mine if _has_workspace(actor)}
-        if actor.administrator:
-            shared = await models.Folder.filter(kind=FolderKind.SHARED).only("id")
-            return await _limited(actor, allowed | {folder.id: Permission.every() for folder in shared})
-        for row in await rows(_GRANTS_DOWNWARD.format(granted=_GRANTED), [actor.user_id], folder_id=UUID):
-            folder_id = row["folder_id"]
-            allowed[folder_id] = allowed.get(folder_id, Permission(0)) | Permission(row["permissions"])
+        allowed: dict[UUID, Permission] = {}
+        statement, shared = (_ALL_VISIBLE, _EVERY) if actor.administrator else (_GRANTS_DOWNWARD.format(granted=_GRANTED), Permission(0))
+        for row in await rows(statement, [actor.user_id], folder_id=UUID):
+            if row["is_mine"]:
+                given = _IN_A_WORKSPACE if _has_workspace(actor) else Permission(0)
+            else:
+                given = shared | Permission(row["permissions"])
+            allowed[row["folder_id"]] = allowed.get(row["folder_id"], Permission(0)) | given
         return await _limited(actor, allowed)
 
     async def _allows(self, actor: Actor, folder: models.Folder | None, permission: Permission) -> bool:

@@ -2,7 +2,7 @@
 
 import unicodedata
 import uuid
-from typing import Any
+from typing import Any, Self
 
 from tortoise import fields
 from tortoise.models import Model
@@ -18,6 +18,26 @@ class StrictModel(Model):
 
     class Meta:
         abstract = True
+
+    @classmethod
+    def _init_from_db(cls, **columns: Any) -> Self:
+        """As Tortoise makes an instance of a row, without a call for every attribute; a row without all columns is left to Tortoise."""
+        instance, meta = cls.__new__(cls), cls._meta
+        values = instance.__dict__
+        try:
+            for column, name, _ in meta.db_native_fields:
+                values[name] = columns[column]
+            for column, name, field in meta.db_default_fields:
+                value = columns[column]
+                values[name] = None if value is None else field.field_type(value)
+            for column, name, field in meta.db_complex_fields:
+                value = columns[column]
+                values[name] = None if value is None else field.to_python_value(value)
+        except KeyError:
+            return super()._init_from_db(**columns)
+        is_generated = meta.db_pk_column in meta.generated_db_fields
+        values |= {"_partial": False, "_saved_in_db": True, "_custom_generated_pk": not is_generated, "_await_when_save": {}}
+        return instance
 
     def _set_kwargs(self, kwargs: dict[str, Any]) -> set[str]:
         for name, value in kwargs.items():

@@ -64,8 +64,7 @@ class Loaders:
 
     async def _folders(self, ids: Sequence[UUID]) -> dict[UUID, models.Folder]:
         """Only those that the viewer can see."""
-        visible = await self._patchbay.access.permissions(self._actor, ids)
-        return {folder.id: folder for folder in await models.Folder.filter(id__in=list(visible))}
+        return await self._patchbay.access.folders(self._actor, ids)
 
     async def _left_behind(self, ids: Sequence[UUID]) -> dict[UUID, models.Folder]:
         """Workspaces in which there is something that an administrator may hand over, without seeing what else is in them."""

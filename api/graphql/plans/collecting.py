@@ -18,11 +18,9 @@ from graphql import (
     is_abstract_type,
 )
 
+from api.graphql.plans.errors import Unplannable
+
 _CONDITIONS = {"skip": False, "include": True}
-
-
-class Unplannable(Exception):
-    """This document is not for a plan."""
 
 
 @dataclass(frozen=True, slots=True)

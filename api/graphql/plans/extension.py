@@ -9,7 +9,7 @@ from graphql import ExecutionResult
 from strawberry.extensions import SchemaExtension
 from strawberry.types import ExecutionContext
 
-from api.graphql.plans.collecting import Unplannable
+from api.graphql.plans.errors import Unplannable
 from api.graphql.plans.plan import Plan, Query
 
 logger = logging.getLogger(__name__)

@@ -20,9 +20,10 @@ from graphql import (
 )
 from graphql.execution.values import VariableValues, get_variable_values
 
-from api.graphql.plans.collecting import Collector, Unplannable
+from api.graphql.plans.collecting import Collector
+from api.graphql.plans.errors import Unplannable, Unplanned
 from api.graphql.plans.reading import PlannedField, Read, Run, reader, together
-from api.graphql.plans.writing import Unplanned, Write, writer
+from api.graphql.plans.writing import Write, writer
 
 
 @dataclass(frozen=True, slots=True)

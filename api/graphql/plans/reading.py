@@ -14,7 +14,7 @@ from graphql.type import GraphQLResolveInfoHelpers
 from strawberry.types.field import StrawberryField
 from strawberry.types.info import Info
 
-from api.graphql.plans.collecting import Unplannable
+from api.graphql.plans.errors import Unplannable, Unplanned
 
 _DEFINITION = "strawberry-definition"
 # The key in a field's metadata of what reads it for many objects at once.
@@ -115,13 +115,29 @@ def _resolver(field: PlannedField, described: StrawberryField) -> Read:
 
     async def read(run: Run, objects: Sequence[Any]) -> Sequence[Any]:
         info, arguments = run.info(field), get_argument_values(field.definition, field.nodes[0], run.variables)
-        values = [resolve(each, info, **arguments) for each in objects]
-        if not any(map(inspect.isawaitable, values)):
+        values: list[Any] = []
+        try:
+            for each in objects:
+                values.append(resolve(each, info, **arguments))  # noqa: PERF401  what was begun must be known where one raises
+        except BaseException:
+            _close(values)
+            raise
+        waited = [inspect.isawaitable(value) for value in values]
+        if not any(waited):
             return values
-        # Where some are waited for and some are there this raises: then graphql-core takes them one by one.
+        if not all(waited):
+            _close(values)
+            raise Unplanned
         return await together(values)
 
     return Read(read, waits=described.is_async)
+
+
+def _close(values: Sequence[Any]) -> None:
+    """Give up what was begun and is not waited for."""
+    for value in values:
+        if inspect.iscoroutine(value):
+            value.close()
 
 
 async def together(waited: Sequence[Awaitable[Any]]) -> list[Any]:

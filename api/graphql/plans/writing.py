@@ -9,7 +9,7 @@ from graphql import GraphQLLeafType, GraphQLObjectType, GraphQLOutputType, Undef
 from graphql import is_object_type as is_object
 from strawberry.types.base import StrawberryObjectDefinition
 
-from api.graphql.plans.collecting import Unplannable
+from api.graphql.plans.errors import Unplannable, Unplanned
 from api.graphql.plans.reading import Run
 
 
@@ -24,10 +24,6 @@ class Write:
 # What is answered as it is.
 _AS_IT_IS: dict[str, type] = {"String": str, "ID": str, "Int": int, "Boolean": bool}
 _GREATEST_INT = 2**31 - 1
-
-
-class Unplanned(Exception):
-    """Something went otherwise than planned. graphql-core knows what then is answered."""
 
 
 def writer(type: GraphQLOutputType, objects: Callable[[GraphQLObjectType], Write]) -> Write:
