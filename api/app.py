@@ -11,7 +11,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api import graphql, routes
 from api.clock import Clock, seconds_since_boot, utc_now
 from api.entrance import Entrance
-from api.patchbay import Patchbay, open_patchbay
+from api.opening import open_patchbay
+from api.patchbay import Patchbay
 from api.sandbox.app import create_sandbox
 from api.settings import Settings
 from api.throttling import calls_of_users

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import click
 
+from api.opening import open_patchbay
 from api.organization.audit_log import AuditSelection
-from api.patchbay import open_patchbay
 from api.refusing import refusing
 from api.settings import Settings
 

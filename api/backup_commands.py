@@ -11,7 +11,7 @@ from api.alone import alone
 from api.backup import Contents, look_through, make_backup, put_back
 from api.clock import utc_now
 from api.errors import BackupRefused, StartRefused
-from api.patchbay import master_keys
+from api.master_keys import master_keys
 from api.refusing import refusing
 from api.settings import Settings
 from models.database import DatabaseUrl

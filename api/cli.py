@@ -23,7 +23,9 @@ from api.connector_commands import connectors
 from api.errors import KeyTrouble, StartRefused
 from api.key_commands import keys
 from api.logs import configure_logging
-from api.patchbay import Patchbay, key_file, load_catalog, master_keys, open_patchbay, take_room_for_courier
+from api.master_keys import key_file, master_keys
+from api.opening import load_catalog, open_patchbay, take_room_for_courier
+from api.patchbay import Patchbay
 from api.reaching import database_exists, reaching_database, with_patchbay
 from api.refreshing import refresh_until_stopped
 from api.refusing import refusing

@@ -10,7 +10,8 @@ from pathlib import Path
 import click
 
 from api.clock import utc_now
-from api.patchbay import Patchbay, master_keys
+from api.master_keys import master_keys
+from api.patchbay import Patchbay
 from api.reaching import require_current_database, with_patchbay
 from api.refusing import refusing
 from api.settings import Settings

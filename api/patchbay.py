@@ -1,20 +1,15 @@
-"""Patchbay without a transport: what the doors are given, put together in one place."""
+"""Patchbay without a transport: what the doors are given, put together in one place. It is opened by `api.opening`."""
 
-import difflib
 import os
 import random
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import urlsplit
 
 from api.access import Access
 from api.audit import Audit
-from api.catalog.catalog import CONNECTORS, Catalog
-from api.clock import Clock, Steady, steady_beside, utc_now
+from api.catalog.catalog import Catalog
+from api.clock import Clock, Steady, utc_now
 from api.connections.admission import Admission
 from api.connections.app_check import AppCheck
 from api.connections.app_upkeep import AppUpkeep
@@ -47,12 +42,10 @@ from api.connections.subjects import Subjects
 from api.connections.trying import Trying
 from api.connections.wishes import Wishes
 from api.courier.client import Courier
-from api.courier.journal import take_room
-from api.courier.wire import Terms
-from api.errors import InvalidSettings, StartRefused
 from api.events.feed import EventFeed
 from api.events.log import EventLog
 from api.events.wakeup import Wakeup
+from api.master_keys import master_keys
 from api.oauth.client import OAuthClient
 from api.oauth.openid import OpenIdClient, OpenIdProvider
 from api.oauth.tokens import ClientCredentials
@@ -71,18 +64,14 @@ from api.organization.policies import Policies
 from api.organization.policy_effects import PolicyEffects
 from api.organization.rulings import Rulings
 from api.organization.suspensions import Suspensions
-from api.outbound.egress import EgressGuard
 from api.outbound.http import OutboundClient
 from api.outbound.streaming import StreamingClient
 from api.replicas import Replicas
 from api.settings import Settings
 from api.vault.following import RingFollower
-from api.vault.key_services import TransitServer
-from api.vault.keys import MasterKeys
-from api.vault.opening import open_vault
 from api.vault.vault import Vault
 from api.webhooks.parts import Webhooks, assemble_webhooks
-from models.database import Database, open_database
+from models.database import Database
 from models.rows import database_time
 
 
@@ -129,58 +118,7 @@ class Patchbay:
     webhooks: Webhooks
 
 
-@asynccontextmanager
-async def open_patchbay(
-    settings: Settings,
-    *,
-    clock: Clock = utc_now,
-    steady: Steady | None = None,
-    chance: random.Random | None = None,
-    serves: bool = True,
-    refreshes: bool = True,
-    courier: bool = False,
-    outbound: Callable[[EgressGuard], OutboundClient] | None = None,
-) -> AsyncIterator[Patchbay]:
-    """Open everything, in order; close it in reverse.
-
-    `serves`: somebody is answered, and streams run. `refreshes`: connections are kept alive. Both are off for commands.
-    With `courier`, exchanges go through a process beside this one, which outlives it. `outbound` makes another client for calls to the
-    outside than the usual one.
-
-    Raises StartRefused where keys or connector files are not right, before anything is written.
-    """
-    async with AsyncExitStack() as stack:
-        catalog = load_catalog(settings)
-        _check_installed(settings, catalog)
-        keys = master_keys(settings)
-        database = await stack.enter_async_context(open_database(settings.database_url.reveal()))
-        vault = await open_vault(keys, clock)
-        guard = EgressGuard(_private_hosts(settings))
-        client = outbound(guard) if outbound is not None else OutboundClient(guard, ca_file=settings.egress_ca_file)
-        http = await stack.enter_async_context(client)
-        streaming = await stack.enter_async_context(StreamingClient(guard, ca_file=settings.egress_ca_file))
-        carrier = await stack.enter_async_context(_courier(settings, vault)) if courier else None
-        patchbay = _assemble(
-            settings, clock, steady or steady_beside(clock), chance or random.Random(), database, vault, catalog, http, streaming, carrier
-        )
-        await patchbay.own_connectors.read()
-        if serves or refreshes:
-            await stack.enter_async_context(patchbay.own_connectors.running())
-        if serves or refreshes:
-            patchbay.replicas.refreshes = refreshes
-            await stack.enter_async_context(patchbay.replicas.running())
-        if serves:
-            await stack.enter_async_context(patchbay.feed.running())
-        if serves or refreshes:
-            # Also where nothing is refreshed: people verify connections, which may renew them.
-            await stack.enter_async_context(patchbay.refresher.running())
-        if refreshes:
-            await stack.enter_async_context(patchbay.refresh_loop.running())
-            await stack.enter_async_context(patchbay.webhooks.dispatcher.running(listens=not serves))
-        yield patchbay
-
-
-def _assemble(
+def assemble(
     settings: Settings,
     clock: Clock,
     steady: Steady,
@@ -192,6 +130,7 @@ def _assemble(
     streaming: StreamingClient,
     courier: Courier | None,
 ) -> Patchbay:
+    """All parts, given to each other. Nothing of it runs yet."""
     access, wakeup, audit = Access(), Wakeup(), Audit(clock)
     own_connectors = OwnConnectors(catalog, database)
     audit_log = AuditLog(clock, settings.audit_retention)
@@ -360,27 +299,6 @@ def _assemble(
     )
 
 
-def take_room_for_courier(settings: Settings) -> None:
-    """Make the files of the courier's journal. Raises StartRefused where there is no room for them."""
-    folder = _courier_folder(settings)
-    try:
-        take_room(folder)
-    except OSError as error:
-        raise StartRefused(
-            f"The courier's journal in {folder} cannot be made: {error.strerror}. It takes 16 MB.",
-            "Make room, or set PATCHBAY_DATA_FOLDER to a folder on another disk.",
-        ) from error
-
-
-def _courier(settings: Settings, vault: Vault) -> AbstractAsyncContextManager[Courier]:
-    terms = Terms(_private_hosts(settings), settings.egress_ca_file)
-    return Courier.running(_courier_folder(settings), vault.derived_key(purpose="courier"), terms)
-
-
-def _courier_folder(settings: Settings) -> Path:
-    return settings.data_folder / "courier"
-
-
 def _identity(
     settings: Settings, http: OutboundClient, *, access: Access, suspensions: Suspensions, log: EventLog, audit: Audit, clock: Clock
 ) -> Identity | None:
@@ -402,42 +320,3 @@ def _identity(
         audit=audit,
         clock=clock,
     )
-
-
-def load_catalog(settings: Settings) -> Catalog:
-    """The connectors that come with Patchbay, and the operator's own. Raises CatalogMistakes."""
-    constants = {"sandbox_url": settings.sandbox_url} if settings.sandbox else {}
-    further = [settings.connectors_folder] if settings.connectors_folder else []
-    return Catalog.load(CONNECTORS, *further, constants=constants)
-
-
-def _check_installed(settings: Settings, catalog: Catalog) -> None:
-    """Raises InvalidSettings where a connector is to be installed that is none."""
-    known = [connector.key for connector in catalog.all]
-    problems = []
-    for key in sorted(key for key in settings.installed_connectors or () if catalog.find(key) is None):
-        near = difflib.get_close_matches(key, known, n=1)
-        hint = f" Is {near[0]} meant?" if near else ""
-        problems.append(f"PATCHBAY_INSTALLED_CONNECTORS names “{key}”, which is no connector here.{hint}")
-    if problems:
-        raise InvalidSettings(problems)
-
-
-def master_keys(settings: Settings) -> MasterKeys:
-    """The operator's master keys, or those of the local default's key file. Raises KeyTrouble."""
-    transit = None
-    if settings.transit_url is not None and settings.transit_token is not None:
-        transit = TransitServer(settings.transit_url, settings.transit_token, settings.egress_ca_file)
-    if settings.keys is not None:
-        return MasterKeys.from_text(settings.keys.reveal(), transit=transit)
-    return MasterKeys.from_file(key_file(settings), transit=transit)
-
-
-def key_file(settings: Settings) -> Path:
-    return settings.key_file or settings.data_folder / "master.key"
-
-
-def _private_hosts(settings: Settings) -> frozenset[str]:
-    """Hosts that may be called though they are private: those that the operator names, and our own while the sandbox is there."""
-    own = {urlsplit(settings.public_url).netloc} if settings.sandbox else set()
-    return settings.egress_allow | own

@@ -8,7 +8,9 @@ from typing import Any
 import asyncpg
 
 from api.errors import StartRefused
-from api.patchbay import Patchbay, master_keys, open_patchbay
+from api.master_keys import master_keys
+from api.opening import open_patchbay
+from api.patchbay import Patchbay
 from api.settings import Settings
 from models.database import DatabaseUrl, pending_migrations
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import signal
 
-from api.patchbay import open_patchbay
+from api.opening import open_patchbay
 from api.settings import Settings
 
 logger = logging.getLogger(__name__)

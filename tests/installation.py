@@ -23,7 +23,8 @@ from api.access import Actor
 from api.clock import Steady
 from api.connections.requests import ConnectRequest
 from api.events.log import EventLog
-from api.patchbay import Patchbay, open_patchbay
+from api.opening import open_patchbay
+from api.patchbay import Patchbay
 from api.sandbox.app import create_sandbox
 from api.sandbox.sandbox import Sandbox, Switch
 from api.secret import Secret

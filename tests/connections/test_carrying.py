@@ -14,7 +14,8 @@ import pytest
 import models
 from api.courier.client import Courier
 from api.errors import Conflict
-from api.patchbay import Patchbay, open_patchbay
+from api.opening import open_patchbay
+from api.patchbay import Patchbay
 from models import ConnectionEventType, ConnectionStatus, StatusReasonCode
 from tests.clock import HeldClock
 from tests.connections.trouble import Endpoint, dying_before_the_save, kill, tick

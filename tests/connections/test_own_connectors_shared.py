@@ -9,7 +9,8 @@ import pytest
 
 import models
 from api.errors import NotFound
-from api.patchbay import Patchbay, open_patchbay
+from api.opening import open_patchbay
+from api.patchbay import Patchbay
 from api.settings import Settings
 from tests.acceptance.processes import until
 from tests.clock import HeldClock

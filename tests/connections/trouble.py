@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from api.patchbay import Patchbay, open_patchbay
+from api.opening import open_patchbay
+from api.patchbay import Patchbay
 from api.sandbox.provider import Answer
 from models import Sealed
 from tests.installation import Installation

@@ -20,10 +20,11 @@ from api.connections.refresher import LEASE
 from api.connections.secrets import Secrets, journal_place
 from api.events.log import EventLog
 from api.events.wakeup import Wakeup
+from api.master_keys import master_keys
+from api.opening import load_catalog
 from api.organization.apps import OAuthApps
 from api.organization.folders import Folders
 from api.organization.people import People
-from api.patchbay import load_catalog, master_keys
 from api.secret import Secret
 from api.settings import Settings
 from api.vault.opening import open_vault

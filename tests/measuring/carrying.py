@@ -16,7 +16,8 @@ from pathlib import Path
 
 import models
 from api.clock import utc_now
-from api.patchbay import Patchbay, open_patchbay
+from api.opening import open_patchbay
+from api.patchbay import Patchbay
 from models.database import migrate
 from tests.installation import Installation, installed
 from tests.measuring.revocation import databases

@@ -26,7 +26,7 @@ from starlette.types import Receive, Scope, Send
 import models
 from api.access import Actor
 from api.connections.requests import ConnectRequest
-from api.patchbay import open_patchbay
+from api.opening import open_patchbay
 from api.secret import Secret
 from api.settings import Settings
 from api.vault.keys import generate_key_text

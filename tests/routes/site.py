@@ -17,7 +17,8 @@ from api.access import Actor
 from api.auth import session_cookie_name
 from api.clock import utc_now
 from api.connections.requests import ConnectRequest
-from api.patchbay import Patchbay, open_patchbay
+from api.opening import open_patchbay
+from api.patchbay import Patchbay
 from api.routes import routes
 from api.sandbox import create_sandbox
 from api.settings import Settings

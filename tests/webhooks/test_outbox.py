@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 import models
-from api.patchbay import open_patchbay
+from api.opening import open_patchbay
 from models import ConnectionEventType, ConnectionStatus, DeliveryState
 from models.database import transaction
 from tests.clock import HeldClock

@@ -16,9 +16,10 @@ import models
 from api.access import Actor
 from api.connections.requests import ConnectRequest, OwnApp
 from api.errors import ProviderFailure
+from api.opening import open_patchbay
 from api.outbound.egress import Destination, EgressGuard
 from api.outbound.http import Answer, OutboundClient, OutboundRequest
-from api.patchbay import Patchbay, open_patchbay
+from api.patchbay import Patchbay
 from api.secret import Secret
 from api.settings import Settings
 from api.vault.keys import generate_key_text
