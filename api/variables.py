@@ -251,7 +251,7 @@ VARIABLES = (
         "EGRESS_ALLOW",
         "host or host:port, separated by commas",
         "",
-        "Providers that may be called though they are private or plain http.",
+        "Providers, and receivers of webhooks, that may be called though they are private or plain http.",
         _hosts,
     ),
     Variable("EGRESS_CA_FILE", "the path of a PEM file", "", "Certificate authorities to trust besides the system's.", _file),
