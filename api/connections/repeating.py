@@ -59,5 +59,6 @@ def _canonical(actor: Actor, request: ConnectRequest) -> str:
             None if request.oauth_app_id is None else str(request.oauth_app_id),
             request.scopes,
             request.return_url,
+            request.connector_version,
         ]
     )

@@ -32,6 +32,8 @@ class ConnectRequest:
     scopes: tuple[str, ...] | None = None
     return_url: str | None = None
     idempotency_key: str | None = None
+    # The version of the connector whose form was filled in; None: whichever is the newest.
+    connector_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +44,5 @@ class ReconnectRequest:
     scopes: tuple[str, ...] | None = None
     return_url: str | None = None
     allow_account_change: bool = False
+    # As of `ConnectRequest`.
+    connector_version: int | None = None

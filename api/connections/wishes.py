@@ -13,7 +13,7 @@ from api.connections.forms import Defaults, fields_of, fill, scope_mistakes
 from api.connections.provider import Provider
 from api.connections.requests import ConnectRequest, OwnApp, ReconnectRequest
 from api.connections.secrets import Secrets, credential_place
-from api.errors import AuthenticationTypeUnavailable, InvalidInput, NotFound
+from api.errors import AuthenticationTypeUnavailable, Conflict, InvalidInput, NotFound
 from api.names import name_problem, tidy
 from api.oauth.tokens import ClientCredentials
 from api.organization.apps import OAuthApps, SecretForElsewhere, client_mistakes, serves
@@ -80,9 +80,10 @@ class Wishes:
         self._addresses = addresses
 
     async def to_connect(self, actor: Actor, request: ConnectRequest) -> Wish:
-        """Raises NotFound, PermissionDenied, AuthenticationTypeUnavailable, PolicyViolation, InvalidInput."""
+        """Raises NotFound, PermissionDenied, Conflict, AuthenticationTypeUnavailable, PolicyViolation, InvalidInput."""
         await self._access.folder(actor, request.folder_id, Permission.CREATE)
         connector = await self._catalog.look_up(request.connector_key)
+        _require_version(connector, request.connector_version)
         await self._installed.require(connector)
         option = _option(connector, request.authentication_type, request.option)
         ruling = await self._rulings.check(actor.user_id, connector, request.authentication_type)
@@ -123,6 +124,7 @@ class Wishes:
     async def to_reconnect(self, connection: models.Connection, request: ReconnectRequest) -> Wish:
         """What is not given stays as it is; a secret that is not given stays too, as long as all else does. Raises as `to_connect`."""
         connector = await self._catalog.look_up(connection.connector_key)
+        _require_version(connector, request.connector_version)
         type = connection.authentication_type
         option = _option(connector, type, connection.option_key)
         mistakes = self._mistakes(type, request)
@@ -290,6 +292,12 @@ def captured(wish: Wish, values: Mapping[str, str]) -> Wish:
         raise InvalidInput(mistakes)
     provider = wish.provider
     return replace(wish, provider=Provider(provider.connector, provider.option, {**provider.site, **values}))
+
+
+def _require_version(connector: Connector, version: int | None) -> None:
+    """Raises Conflict where what was typed was typed for another version, which may have gone to other addresses."""
+    if version is not None and version != connector.version:
+        raise Conflict(f"{connector.name} was changed since its form was shown.", "Look at its options again, and at where they lead.")
 
 
 def _option(connector: Connector, type: AuthenticationType, key: str | None) -> Option:

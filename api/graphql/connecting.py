@@ -108,6 +108,11 @@ class ConnectInput:
     idempotency_key: str | None = strawberry.field(
         default=None, description="A second connect with the same key answers with the first one's result."
     )
+    connector_version: int | None = strawberry.field(
+        default=None,
+        description="Of a connector of one's own, the version whose form was filled in (`Connector.version`): refused where it is another "
+        "by now, so that nothing goes to an address that nobody saw.",
+    )
 
 
 @strawberry.input(description="A connection that somebody else is to make.")
@@ -137,6 +142,11 @@ class CreateConnectLinkInput:
 class ReconnectInput:
     connection_id: strawberry.ID = strawberry.field(description="The connection. Needs EDIT in its folder.")
     fields: list[FieldValueInput] | None = strawberry.field(default=None, description="What changes; other fields stay as they are.")
+    connector_version: int | None = strawberry.field(
+        default=None,
+        description="Of a connector of one's own, the version whose form was filled in (`Connector.version`): refused where it is another "
+        "by now, so that nothing goes to an address that nobody saw.",
+    )
     oauth_app: OAuthAppInput | None = strawberry.field(name="oauthApp", default=None, description="Another app of one's own.")
     scopes: list[str] | None = strawberry.field(default=None, description="What to ask for; the same as before where absent.")
     return_url: str | None = strawberry.field(
@@ -285,6 +295,7 @@ def _connect_request(input: ConnectInput) -> ConnectRequest:
         scopes=None if input.scopes is None else tuple(input.scopes),
         return_url=input.return_url,
         idempotency_key=input.idempotency_key,
+        connector_version=input.connector_version,
     )
 
 
@@ -296,6 +307,7 @@ def _reconnect_request(input: ReconnectInput) -> ReconnectRequest:
         scopes=None if input.scopes is None else tuple(input.scopes),
         return_url=input.return_url,
         allow_account_change=bool(input.allow_account_change),
+        connector_version=input.connector_version,
     )
 
 

@@ -78,6 +78,23 @@ async def test_whoever_gives_their_secret_again_means_the_new_host(bench: Bench)
     assert bench.evil.paths == ["/v1/me"]
 
 
+async def test_what_is_typed_into_a_form_goes_to_no_host_that_the_form_did_not_show(bench_on_both: Bench) -> None:
+    bench = bench_on_both
+    shown = await bench.create()
+    connection = await bench.connect(connector_version=shown.version)
+    await bench.move_to_evil()
+
+    with pytest.raises(Conflict) as refused:
+        await bench.connect(connector_version=shown.version, name="Another")
+    with pytest.raises(Conflict) as refused_again:
+        await bench.reconnect(connection, fields={"token": Secret(TOKEN)}, connector_version=shown.version)
+
+    assert refused.value.message == refused_again.value.message == "Acme was changed since its form was shown."
+    assert await models.Connection.all().count() == 1
+    assert await bench.version_of(connection) == 1
+    assert bench.evil.asked == []
+
+
 @pytest.mark.parametrize("target", ["token", "revoke", "path", "consent"])
 async def test_the_operators_secret_waits_until_it_is_given_for_the_new_address(bench: Bench, target: str) -> None:
     await bench.create()
