@@ -1,0 +1,117 @@
+"""What all sides answer from: one migrated database with connections by the thousand, an API token, and a sealed credential."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import asyncpg
+
+import models
+from api.clock import utc_now
+from api.connections.secrets import Secrets, credential_place
+from api.opening import open_patchbay
+from api.patchbay import Patchbay
+from api.secret import Secret
+from api.settings import Settings
+from api.vault.keys import generate_key_text
+from models import AuthenticationType, FolderKind
+from models.database import DatabaseUrl, migrate
+from tests import many
+from tests.faults.databases import Kind, database
+
+CONNECTOR = """
+name = "Measured"
+category = "dev"
+base_url = "https://api.measured.example/v1"
+
+[personal_access_token]
+label = "Token"
+proof = "none"
+send.headers = { Authorization = "Bearer {token}" }
+
+[personal_access_token.fields.token]
+label = "Token"
+secret = true
+"""
+# As long as many access tokens are.
+_SECRET = "a-token-of-the-provider-" * 20
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    kind: Kind
+    # What a server is started with, but for its port.
+    environment: dict[str, str]
+    # Of the owner of all connections.
+    token: Secret
+    # The one that has a credential.
+    connection_id: UUID
+    folder: Path
+
+
+@asynccontextmanager
+async def ground(kind: Kind, folder: Path, connections: int) -> AsyncIterator[Ground]:
+    """A database with so many connections in one workspace, for as long as this lasts."""
+    (folder / "connectors").mkdir()
+    (folder / "connectors" / "measured.toml").write_text(CONNECTOR)
+    async with database(kind, folder) as where:
+        (folder / "data").mkdir(exist_ok=True)
+        environment = {
+            "PATCHBAY_DATA_FOLDER": str(folder / "data"),
+            "PATCHBAY_DATABASE_URL": where.url,
+            "PATCHBAY_KEYS": generate_key_text(),
+            "PATCHBAY_CONNECTORS_FOLDER": str(folder / "connectors"),
+            "PATCHBAY_SANDBOX": "off",
+            # Nothing but what is asked for runs, and nobody is asked to come back later.
+            "PATCHBAY_COURIER": "off",
+            "PATCHBAY_REQUEST_RATE": "100000",
+        }
+        await migrate(where.url)
+        async with open_patchbay(Settings.from_environment(environment), serves=False, refreshes=False) as patchbay:
+            token, connection_id = await _filled(patchbay, connections)
+        if kind == "postgresql":
+            await _analyse(where.url)
+        yield Ground(kind, environment, token, connection_id, folder)
+
+
+async def _filled(patchbay: Patchbay, count: int) -> tuple[Secret, UUID]:
+    """The token of the owner, and the connection that has a credential."""
+    user = await patchbay.people.add_user(name="Ada")
+    workspace = await models.Folder.get(owner_id=user.id, kind=FolderKind.PERSONAL)
+    ends_at = utc_now() + timedelta(days=30)
+    columns = {
+        "connector_key": "measured",
+        "authentication_type": AuthenticationType.PERSONAL_ACCESS_TOKEN,
+        "option_key": None,
+        "account": "ada@example.com",
+        "scopes": ["read", "write"],
+        "expires_at": ends_at,
+        "last_refreshed_at": many.NOW,
+    }
+    connections = [many.a_connection(workspace, number, **columns) for number in range(count)]
+    await many.add(connections)
+    await _add_credential(patchbay, connections[count // 2])
+    return (await patchbay.people.add_token(user.id, name="For measuring")).token, connections[count // 2].id
+
+
+async def _add_credential(patchbay: Patchbay, connection: models.Connection) -> None:
+    id, secrets = uuid4(), Secrets(fields={"token": Secret(_SECRET)})
+    await models.Credential.create(
+        id=id,
+        connection_id=connection.id,
+        secrets=secrets.seal(patchbay.vault, credential_place(id, connection.folder_id)),
+        fingerprint=patchbay.vault.fingerprint(Secret(_SECRET)),
+        obtained_at=many.NOW,
+    )
+
+
+async def _analyse(url: str) -> None:
+    """What a server does by itself a minute after so much was written."""
+    session = await asyncpg.connect(**DatabaseUrl.parse(url).credentials)
+    try:
+        await session.execute("ANALYZE")
+    finally:
+        await session.close()

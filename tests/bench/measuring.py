@@ -1,0 +1,126 @@
+"""Rounds in which the sides take turns, and what they come to."""
+
+import asyncio
+import json
+import statistics
+import sys
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass
+from typing import Self
+
+from tests.bench.ground import Ground
+from tests.bench.load import Load, Order
+from tests.bench.servers import Server, served
+from tests.bench.works import SideName, Work
+
+# Whatever is made at first use is made before the rounds.
+_WARM_UP_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    median: float
+    lowest: float
+    highest: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Self:
+        return cls(statistics.median(values), min(values), max(values))
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What one side did in one round."""
+
+    requests_per_second: float
+    # Of the server alone, a request; the machine's other work hardly changes them.
+    processor_microseconds: float
+    median_milliseconds: float
+    p99_milliseconds: float
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One side of one work, for so many clients, over all rounds."""
+
+    work: str
+    database: str
+    clients: int
+    side: SideName
+    rounds: int
+    seconds: float
+    requests_per_second: Spread
+    processor_microseconds: Spread
+    median_milliseconds: Spread
+    p99_milliseconds: Spread
+    failures: int
+    # Patchbay measured by this side, round by round: 1 where they are equal, more where Patchbay does better.
+    patchbay_by_rate: Spread
+    patchbay_by_processor: Spread
+
+
+async def measure(work: Work, ground: Ground, clients: Sequence[int], *, rounds: int, seconds: float) -> list[Result]:
+    """All sides of a work. Raises ValueError where they do not answer alike."""
+    async with AsyncExitStack() as stack:
+        servers = [await stack.enter_async_context(served(side, ground)) for side in work.sides]
+        await _agree(work, ground, servers)
+        results = []
+        for count in clients:
+            for server in servers:
+                await _figures(work, ground, server, count, min(_WARM_UP_SECONDS, seconds))
+            found: dict[SideName, list[Figures]] = {server.side: [] for server in servers}
+            for number in range(rounds):
+                # Forth and back, so that none is always the first.
+                for server in servers if number % 2 == 0 else reversed(servers):
+                    found[server.side].append(await _figures(work, ground, server, count, seconds))
+            results += [_result(work, ground, count, side, found, seconds) for side in work.sides]
+        return results
+
+
+async def _agree(work: Work, ground: Ground, servers: Sequence[Server]) -> None:
+    first, *others = [await server.ask(work.question(server.side, ground)) for server in servers]
+    for server, other in zip(servers[1:], others, strict=True):
+        if other != first:
+            raise ValueError(f"{server.side} does not answer as Patchbay does:\n{json.dumps(other)[:1500]}\n{json.dumps(first)[:1500]}")
+
+
+async def _figures(work: Work, ground: Ground, server: Server, clients: int, seconds: float) -> Figures:
+    question = work.question(server.side, ground)
+    before = server.processor_seconds()
+    load = await _loaded(Order(server.port, server.request(question), question.expected, clients, seconds))
+    spent = server.processor_seconds() - before
+    return Figures(
+        load.requests / load.seconds, 1e6 * spent / load.requests, load.median_milliseconds, load.p99_milliseconds, load.failures
+    )
+
+
+async def _loaded(order: Order) -> Load:
+    """What a process of its own measured."""
+    command = [sys.executable, "-m", "tests.bench.load"]
+    process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE)
+    output, _ = await process.communicate(json.dumps(asdict(order)).encode())
+    if process.returncode:
+        raise RuntimeError("the clients did not come to an end; what they said is above")
+    return Load(**json.loads(output))
+
+
+def _result(work: Work, ground: Ground, clients: int, side: SideName, found: dict[SideName, list[Figures]], seconds: float) -> Result:
+    mine, patchbay = found[side], found["patchbay"]
+    pairs = list(zip(patchbay, mine, strict=True))
+    return Result(
+        work=work.name,
+        database=ground.kind,
+        clients=clients,
+        side=side,
+        rounds=len(mine),
+        seconds=seconds,
+        requests_per_second=Spread.of([each.requests_per_second for each in mine]),
+        processor_microseconds=Spread.of([each.processor_microseconds for each in mine]),
+        median_milliseconds=Spread.of([each.median_milliseconds for each in mine]),
+        p99_milliseconds=Spread.of([each.p99_milliseconds for each in mine]),
+        failures=sum(each.failures for each in mine),
+        patchbay_by_rate=Spread.of([one.requests_per_second / other.requests_per_second for one, other in pairs]),
+        patchbay_by_processor=Spread.of([other.processor_microseconds / one.processor_microseconds for one, other in pairs]),
+    )

@@ -1,0 +1,95 @@
+"""The servers of the sides: processes of their own, on a processor of their own where there are two."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from tests.acceptance.processes import Program, free_port, running, until
+from tests.bench.ground import Ground
+from tests.bench.works import Question, SideName, command
+
+_READY_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    side: SideName
+    port: int
+    token: str
+    program: Program
+
+    def request(self, question: Question) -> str:
+        return question.request(self.port, self.token)
+
+    async def ask(self, question: Question) -> Any:
+        """Its answer. Raises ValueError where it is not the right one."""
+        async with httpx2.AsyncClient(timeout=_READY_SECONDS) as client:
+            answer = await client.post(
+                f"http://127.0.0.1:{self.port}{question.path}",
+                json=question.body,
+                headers={"Authorization": f"Bearer {self.token}"},
+            )
+        if answer.status_code != 200 or question.expected not in answer.text:
+            raise ValueError(
+                f"{self.side} answered {answer.status_code} to {question.path}: {answer.text[:500]}\n{self.program.log[-3000:]}"
+            )
+        return answer.json()
+
+    def processor_seconds(self) -> float:
+        """How long its threads have been running on a processor, as far as they still are."""
+        process = Path(f"/proc/{self.program.process_id}/task")
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in process.iterdir()) / 1e9
+
+    def memory(self) -> tuple[float, float]:
+        """In megabytes: what is resident, and its share of that, where some is used by other processes too."""
+        lines = Path(f"/proc/{self.program.process_id}/smaps_rollup").read_text().splitlines()
+        sizes = {line.split(":")[0]: line.split() for line in lines[1:]}
+        return int(sizes["Rss"][1]) / 1024, int(sizes["Pss"][1]) / 1024
+
+
+@asynccontextmanager
+async def served(side: SideName, ground: Ground) -> AsyncIterator[Server]:
+    """A side, answering, for as long as this lasts."""
+    port = free_port()
+    environment = ground.environment | {"PATCHBAY_PORT": str(port)}
+    words = ground.folder / f"{side}-{port}"
+    async with running(sys.executable, *command(side, port), words=words, environment=environment) as program:
+        _give_first_processor(program.process_id)
+        server = Server(side, port, ground.token.reveal(), program)
+
+        async def look() -> bool:
+            assert program.runs, f"{side} ended:\n{program.log[-3000:]}"
+            return await _listens(port)
+
+        await until(look, within=_READY_SECONDS)
+        yield server
+
+
+async def _listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+def keep_off_first_processor() -> None:
+    """This process, and all that it starts from now on but servers, leave one processor to those."""
+    processors = sorted(os.sched_getaffinity(0))
+    if len(processors) > 1:
+        os.sched_setaffinity(0, processors[1:])
+
+
+def _give_first_processor(process_id: int) -> None:
+    os.sched_setaffinity(process_id, {_FIRST})
+
+
+_FIRST = min(os.sched_getaffinity(0))
