@@ -3,16 +3,17 @@
 import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Protocol
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import asyncpg
 import orjson
 
-# By place and by name.
+# Read by place and by name, whichever driver it is of.
 Row = Any
 
 # Times are wrapped: on SQLite they are texts, which have a space where GraphQL has a T.
@@ -151,8 +152,8 @@ async def opened(url: str) -> AsyncIterator[Database]:
         connection = sqlite3.connect(urlsplit(url).path, isolation_level=None, timeout=10)
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA synchronous = FULL")
-        yield await _at_home(_Sqlite(connection))
-        connection.close()
+        with closing(connection):
+            yield await _at_home(_Sqlite(connection))
         return
     async with asyncpg.create_pool(url, max_size=20) as pool:
         yield await _at_home(_Postgresql(pool))
@@ -166,8 +167,7 @@ async def _at_home(database: "_Postgresql | _Sqlite") -> Database:
 
 async def opener(environment: Mapping[str, str]) -> Callable[[bytes, str, str], dict[str, Any]]:
     """A function that opens the sealed secrets of a credential, by its id and its folder's, with the vault of the installation."""
-    from uuid import UUID
-
+    # Not at the top: they take a second, and a server that only lists needs none of them.
     from api.clock import utc_now
     from api.connections.secrets import credential_place
     from api.master_keys import master_keys

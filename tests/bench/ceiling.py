@@ -21,13 +21,55 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tests.bench.by_hand import AUDIT, CHECKED, ISSUED, LIST, NOTE_USE, Database, Row, opened
+from tests.bench.by_hand import AUDIT, CHECKED, ISSUED, LIST, NOTE_USE, Database, Row, opened, opener
 
+# As the database has them.
 _USE, _VIEW = 2, 1
 _CONNECTORS = {"measured": "Measured"}
 
-_database: Database
-_open: Callable[[bytes, str, str], dict[str, Any]] | None = None
+
+class Ceiling:
+    database: Database
+
+    def __init__(self) -> None:
+        self._open: Callable[[bytes, str, str], dict[str, Any]] | None = None
+
+    async def list(self, _: Request) -> Response:
+        found = await self.database.rows(LIST, self.database.workspace)
+        nodes = [_node(row) for row in found[:50]]
+        return _answer("connections", {"nodes": nodes, "pageInfo": {"hasNextPage": len(found) > 50}})
+
+    async def connection(self, request: Request) -> Response:
+        public_id, digest = _token(request)
+        found = await self.database.rows(CHECKED, public_id, request.path_params["id"], self.database.now(), _VIEW)
+        return _answer("connection", _node(found[0])) if found and _is_permitted(found[0], digest) else Response(status_code=403)
+
+    async def issue(self, request: Request) -> Response:
+        public_id, digest = _token(request)
+        assert request.client is not None
+        async with self.database.transaction() as session:
+            now = self.database.now()
+            found = await session.rows(ISSUED, public_id, request.path_params["id"], now, _USE)
+            if not found or not _is_permitted(found[0], digest):
+                return Response(status_code=403)
+            row = found[0]
+            if row["status"] == "DISABLED" or row["is_over"]:
+                return Response(status_code=409)
+            secrets = await self._secrets(bytes(row["secrets"]), row["credential_id"], row["folder_id"])
+            if row["is_unused"]:
+                await session.rows(NOTE_USE, row[0], now)
+            who = (row["user_id"], row["user_name"], request.client.host, row["token_id"])
+            await session.rows(AUDIT, now, *who, row[0], row[1], row["folder_id"], f"generation {row['generation']}")
+        return _answer("issueCredential", _issued(row, secrets))
+
+    async def _secrets(self, sealed: bytes, row: str, folder: str) -> dict[str, Any]:
+        if self._open is None:
+            self._open = await opener(os.environ)
+        return self._open(sealed, row, folder)
+
+
+def _answer(field: str, value: Any) -> Response:
+    return Response(orjson.dumps({"data": {field: value}}), media_type="application/json")
 
 
 def _node(row: Row) -> dict[str, Any]:
@@ -50,48 +92,12 @@ def _node(row: Row) -> dict[str, Any]:
     }
 
 
-def _answer(field: str, value: Any) -> Response:
-    return Response(orjson.dumps({"data": {field: value}}), media_type="application/json")
-
-
-async def _list(_: Request) -> Response:
-    found = await _database.rows(LIST, _database.workspace)
-    nodes = [_node(row) for row in found[:50]]
-    return _answer("connections", {"nodes": nodes, "pageInfo": {"hasNextPage": len(found) > 50}})
-
-
-async def _connection(request: Request) -> Response:
-    public_id, secret = _token(request)
-    found = await _database.rows(CHECKED, public_id, request.path_params["id"], _database.now(), _VIEW)
-    return _answer("connection", _node(found[0])) if found and _is_permitted(found[0], secret) else Response(status_code=403)
-
-
-async def _issue(request: Request) -> Response:
-    public_id, secret = _token(request)
-    assert request.client is not None
-    async with _database.transaction() as session:
-        now = _database.now()
-        found = await session.rows(ISSUED, public_id, request.path_params["id"], now, _USE)
-        if not found or not _is_permitted(found[0], secret):
-            return Response(status_code=403)
-        row = found[0]
-        if row["status"] == "DISABLED" or row["is_over"]:
-            return Response(status_code=409)
-        opened = await _secrets(bytes(row["secrets"]), row["credential_id"], row["folder_id"])
-        if row["is_unused"]:
-            await session.rows(NOTE_USE, row[0], now)
-        detail = f"generation {row['generation']}"
-        who = (row["user_id"], row["user_name"], request.client.host, row["token_id"])
-        await session.rows(AUDIT, now, *who, row[0], row[1], row["folder_id"], detail)
-    return _answer("issueCredential", _credential(row, opened))
-
-
-def _credential(row: Row, opened: dict[str, Any]) -> dict[str, Any]:
+def _issued(row: Row, secrets: dict[str, Any]) -> dict[str, Any]:
     return {
         "__typename": "IssueCredentialSuccess",
         "credential": {
-            "headers": [{"name": "Authorization", "value": f"Bearer {opened['fields']['token']}"}],
-            "accessToken": opened["access_token"],
+            "headers": [{"name": "Authorization", "value": f"Bearer {secrets['fields']['token']}"}],
+            "accessToken": secrets["access_token"],
             "baseUrl": "https://api.measured.example/v1",
             "expiresAt": row[7],
             "generation": row["generation"],
@@ -106,34 +112,24 @@ def _token(request: Request) -> tuple[str, bytes]:
     return public_id, hashlib.sha256(secret[:-6].encode()).digest()
 
 
-def _is_permitted(row: Row, secret: bytes) -> bool:
-    return hmac.compare_digest(bytes(row["secret_hash"]), secret) and bool(row["permitted"])
-
-
-async def _secrets(sealed: bytes, row: str, folder: str) -> dict[str, Any]:
-    global _open
-    if _open is None:
-        # Not at the top: the vault is for this alone, and takes its time to import.
-        from tests.bench.by_hand import opener
-
-        _open = await opener(os.environ)
-    return _open(sealed, row, folder)
-
-
-@asynccontextmanager
-async def _lifespan(_: Starlette) -> AsyncIterator[None]:
-    global _database
-    async with opened(os.environ["PATCHBAY_DATABASE_URL"]) as _database:
-        yield
+def _is_permitted(row: Row, digest: bytes) -> bool:
+    return hmac.compare_digest(bytes(row["secret_hash"]), digest) and bool(row["permitted"])
 
 
 def main() -> None:
+    ceiling = Ceiling()
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with opened(os.environ["PATCHBAY_DATABASE_URL"]) as ceiling.database:
+            yield
+
     routes = [
-        Route("/list", _list, methods=["POST"]),
-        Route("/connection/{id}", _connection, methods=["POST"]),
-        Route("/issue/{id}", _issue, methods=["POST"]),
+        Route("/list", ceiling.list, methods=["POST"]),
+        Route("/connection/{id}", ceiling.connection, methods=["POST"]),
+        Route("/issue/{id}", ceiling.issue, methods=["POST"]),
     ]
-    app = Starlette(routes=routes, lifespan=_lifespan)
+    app = Starlette(routes=routes, lifespan=lifespan)
     uvicorn.run(app, port=int(sys.argv[1]), log_config=None, access_log=False, server_header=False)
 
 

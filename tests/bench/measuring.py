@@ -4,7 +4,7 @@ import asyncio
 import json
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from typing import Self
@@ -61,22 +61,21 @@ class Result:
     patchbay_by_processor: Spread
 
 
-async def measure(work: Work, ground: Ground, clients: Sequence[int], *, rounds: int, seconds: float) -> list[Result]:
-    """All sides of a work. Raises ValueError where they do not answer alike."""
+async def measure(work: Work, ground: Ground, clients: Sequence[int], *, rounds: int, seconds: float) -> AsyncIterator[Result]:
+    """All sides of a work, for each of these numbers of clients. Raises ValueError where the sides do not answer alike."""
     async with AsyncExitStack() as stack:
         servers = [await stack.enter_async_context(served(side, ground)) for side in work.sides]
         await _agree(work, ground, servers)
-        results = []
         for count in clients:
             for server in servers:
                 await _figures(work, ground, server, count, min(_WARM_UP_SECONDS, seconds))
-            found: dict[SideName, list[Figures]] = {server.side: [] for server in servers}
+            found: dict[SideName, list[Figures]] = {side: [] for side in work.sides}
             for number in range(rounds):
                 # Forth and back, so that none is always the first.
                 for server in servers if number % 2 == 0 else reversed(servers):
                     found[server.side].append(await _figures(work, ground, server, count, seconds))
-            results += [_result(work, ground, count, side, found, seconds) for side in work.sides]
-        return results
+            for side in work.sides:
+                yield _result(work, ground, count, side, found, seconds)
 
 
 async def _agree(work: Work, ground: Ground, servers: Sequence[Server]) -> None:

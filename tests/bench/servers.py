@@ -1,4 +1,4 @@
-"""The servers of the sides: processes of their own, on a processor of their own where there are two."""
+"""The servers of the sides: processes of their own, on a processor of their own where there are two. Linux tells what they used."""
 
 import asyncio
 import os
@@ -16,6 +16,7 @@ from tests.bench.ground import Ground
 from tests.bench.works import Question, SideName, command
 
 _READY_SECONDS = 60
+_FIRST_PROCESSOR = min(os.sched_getaffinity(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ async def served(side: SideName, ground: Ground) -> AsyncIterator[Server]:
     environment = ground.environment | {"PATCHBAY_PORT": str(port)}
     words = ground.folder / f"{side}-{port}"
     async with running(sys.executable, *command(side, port), words=words, environment=environment) as program:
-        _give_first_processor(program.process_id)
+        os.sched_setaffinity(program.process_id, {_FIRST_PROCESSOR})
         server = Server(side, port, ground.token.reveal(), program)
 
         async def look() -> bool:
@@ -83,13 +84,5 @@ async def _listens(port: int) -> bool:
 
 def keep_off_first_processor() -> None:
     """This process, and all that it starts from now on but servers, leave one processor to those."""
-    processors = sorted(os.sched_getaffinity(0))
-    if len(processors) > 1:
-        os.sched_setaffinity(0, processors[1:])
-
-
-def _give_first_processor(process_id: int) -> None:
-    os.sched_setaffinity(process_id, {_FIRST})
-
-
-_FIRST = min(os.sched_getaffinity(0))
+    if others := os.sched_getaffinity(0) - {_FIRST_PROCESSOR}:
+        os.sched_setaffinity(0, others)

@@ -16,6 +16,8 @@ _IDLE_SECONDS = 2
 
 @dataclass(frozen=True, slots=True)
 class Start:
+    work: str
+    database: str
     side: SideName
     rounds: int
     seconds: Spread
@@ -31,7 +33,7 @@ async def measure_start(ground: Ground, *, rounds: int) -> list[Start]:
     for _ in range(rounds):
         for side in _SIDES:
             found[side].append(await _start(side, ground))
-    return [Start(side, rounds, *(Spread.of(values) for values in zip(*found[side], strict=True))) for side in _SIDES]
+    return [Start("start", ground.kind, side, rounds, *(Spread.of(values) for values in zip(*found[side], strict=True))) for side in _SIDES]
 
 
 async def _start(side: SideName, ground: Ground) -> tuple[float, ...]:

@@ -73,10 +73,30 @@ class Work:
 WORKS = {
     work.name: work
     for work in (
-        Work("list", "50 of 10,000 connections", ("patchbay", "ceiling", "strawberry"), LIST, lambda _: "/list", '"nodes"', takes_id=False),
-        Work("connection", "one by id", ("patchbay", "ceiling"), CONNECTION, lambda at: f"/connection/{at.connection_id}", '"folder"'),
         Work(
-            "issue", "a credential, nothing to renew", ("patchbay", "ceiling"), ISSUE, lambda at: f"/issue/{at.connection_id}", '"Bearer '
+            "list",
+            "50 connections of all, with connector and folder",
+            ("patchbay", "ceiling", "strawberry"),
+            LIST,
+            lambda _: "/list",
+            '"nodes"',
+            takes_id=False,
+        ),
+        Work(
+            "connection",
+            "one connection by its id",
+            ("patchbay", "ceiling"),
+            CONNECTION,
+            lambda at: f"/connection/{at.connection_id}",
+            '"folder"',
+        ),
+        Work(
+            "issue",
+            "a credential that need not be renewed",
+            ("patchbay", "ceiling"),
+            ISSUE,
+            lambda at: f"/issue/{at.connection_id}",
+            '"Bearer ',
         ),
     )
 }
