@@ -4,10 +4,10 @@ import asyncio
 import json
 import statistics
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
-from typing import Self
+from typing import Any, Self
 
 from tests.bench.ground import Ground
 from tests.bench.load import Load, Order
@@ -16,6 +16,7 @@ from tests.bench.works import SideName, Work
 
 # Whatever is made at first use is made before the rounds.
 _WARM_UP_SECONDS = 1.0
+_TOLD_CHARACTERS = 1500
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ async def measure(work: Work, ground: Ground, clients: Sequence[int], *, rounds:
     """All sides of a work, for each of these numbers of clients. Raises ValueError where the sides do not answer alike."""
     async with AsyncExitStack() as stack:
         servers = [await stack.enter_async_context(served(side, ground)) for side in work.sides]
-        await _agree(work, ground, servers)
+        require_alike({server.side: await server.ask(work.question(server.side, ground)) for server in servers})
         for count in clients:
             for server in servers:
                 await _figures(work, ground, server, count, min(_WARM_UP_SECONDS, seconds))
@@ -78,11 +79,12 @@ async def measure(work: Work, ground: Ground, clients: Sequence[int], *, rounds:
                 yield _result(work, ground, count, side, found, seconds)
 
 
-async def _agree(work: Work, ground: Ground, servers: Sequence[Server]) -> None:
-    first, *others = [await server.ask(work.question(server.side, ground)) for server in servers]
-    for server, other in zip(servers[1:], others, strict=True):
-        if other != first:
-            raise ValueError(f"{server.side} does not answer as Patchbay does:\n{json.dumps(other)[:1500]}\n{json.dumps(first)[:1500]}")
+def require_alike(answers: Mapping[SideName, Any]) -> None:
+    """Raises ValueError where a side does not answer as Patchbay does: then it would be measured at something else."""
+    for side, answer in answers.items():
+        if answer != answers["patchbay"]:
+            told = json.dumps(answer)[:_TOLD_CHARACTERS], json.dumps(answers["patchbay"])[:_TOLD_CHARACTERS]
+            raise ValueError(f"{side} does not answer as Patchbay does.\n{side}: {told[0]}\nPatchbay: {told[1]}")
 
 
 async def _figures(work: Work, ground: Ground, server: Server, clients: int, seconds: float) -> Figures:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.acceptance.processes import PROJECT, clean_environment
 from tests.bench.load import Load, Order, load
+from tests.bench.measuring import require_alike
 
 _KEYS = {
     "work",
@@ -45,6 +46,13 @@ def test_a_round_is_told_as_a_json_line_a_side() -> None:
     ]
     assert all(line["requests_per_second"]["median"] > 0 and line["processor_microseconds"]["median"] > 0 for line in lines)
     assert lines[0]["patchbay_by_rate"] == {"median": 1.0, "lowest": 1.0, "highest": 1.0}
+
+
+def test_a_side_that_answers_otherwise_is_not_measured() -> None:
+    require_alike({"patchbay": {"data": 1}, "ceiling": {"data": 1}})
+
+    with pytest.raises(ValueError, match="ceiling does not answer as Patchbay does"):
+        require_alike({"patchbay": {"data": 1}, "ceiling": {"data": 2}})
 
 
 @pytest.mark.anyio
