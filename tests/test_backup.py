@@ -187,7 +187,9 @@ def test_a_check_says_what_a_backup_holds_and_changes_nothing(backed_up: Place) 
     assert [file.name for file in backed_up.file.parent.iterdir()] == ["monday.db"]
 
 
-CHANGED = "UPDATE credential SET secrets = CAST(substr(secrets, 1, length(secrets) - 1) || x'00' AS BLOB)"
+# To another byte than the last one is, whichever that is.
+OTHER = "CASE substr(secrets, -1) WHEN x'00' THEN x'01' ELSE x'00' END"
+CHANGED = f"UPDATE credential SET secrets = CAST(substr(secrets, 1, length(secrets) - 1) || {OTHER} AS BLOB)"
 MOVED = "UPDATE oauth_app SET previous_secret = client_secret"
 SPOILED = {
     "sealed values that were changed": (CHANGED, 1, "2 of its 4 sealed values do not open"),
