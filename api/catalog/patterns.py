@@ -9,6 +9,8 @@ length can be divided among its parts. A group may repeat without a bound only w
 import math
 import re
 from collections.abc import Sequence
+
+# What Python itself makes of a pattern, which no public module tells; another reading of it might differ in just what matters here.
 from re import _constants as words  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any

@@ -25,15 +25,12 @@ from strawberry.types import ExecutionContext
 
 from api.graphql.coercion import LiteralsOfCorrectType
 from api.graphql.limits import MAX_TOKENS, check_limits
-from api.graphql.plans.extension import CompiledPlans
+from api.graphql.plans.extension import KEPT_DOCUMENTS, LONGEST_KEPT, CompiledPlans
 from api.graphql.refusals import Code, Refusal, TookTooLong
 from api.graphql.reporting import MOST_ERRORS, reported
 
 _RULES = tuple(LiteralsOfCorrectType if rule is ValuesOfCorrectTypeRule else rule for rule in specified_rules)
 _EXECUTION_SECONDS = 10.0
-# Documents of clients are few and short; what is longer, or seen only once, must not fill the memory.
-_CACHED_DOCUMENTS = 256
-_LONGEST_CACHED = 8_000
 
 
 class PatchbaySchema(strawberry.Schema):
@@ -103,19 +100,19 @@ def _drop_null_defaults(schema: GraphQLSchema) -> None:
 
 
 def _parsed(text: str) -> DocumentNode:
-    return _parsed_and_kept(text) if len(text) <= _LONGEST_CACHED else parse(text, max_tokens=MAX_TOKENS)
+    return _parsed_and_kept(text) if len(text) <= LONGEST_KEPT else parse(text, max_tokens=MAX_TOKENS)
 
 
-@lru_cache(_CACHED_DOCUMENTS)
+@lru_cache(KEPT_DOCUMENTS)
 def _parsed_and_kept(text: str) -> DocumentNode:
     return parse(text, max_tokens=MAX_TOKENS)
 
 
 def _mistakes(schema: GraphQLSchema, text: str) -> list[GraphQLError]:
-    return _mistakes_kept(schema, text) if len(text) <= _LONGEST_CACHED else _validated(schema, text)
+    return _mistakes_kept(schema, text) if len(text) <= LONGEST_KEPT else _validated(schema, text)
 
 
-@lru_cache(_CACHED_DOCUMENTS)
+@lru_cache(KEPT_DOCUMENTS)
 def _mistakes_kept(schema: GraphQLSchema, text: str) -> list[GraphQLError]:
     return _validated(schema, text)
 

@@ -18,6 +18,7 @@ from api.catalog.defining import read_document
 from api.catalog.definition import ConnectorDefinition
 from api.catalog.definition_json import definition_from_json
 from api.errors import NotFound
+from api.events.wakeup import wait
 from models.database import Database
 from models.notices import listening, notify
 
@@ -90,11 +91,7 @@ class OwnConnectors:
 
     async def _follow(self) -> None:
         while True:
-            try:
-                async with asyncio.timeout(_LOOK_AGAIN_SECONDS):
-                    await self._told.wait()
-            except TimeoutError:
-                pass
+            await wait(self._told, seconds=_LOOK_AGAIN_SECONDS)
             self._told.clear()
             try:
                 await self.read()

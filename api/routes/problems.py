@@ -60,6 +60,7 @@ async def answered(request: Request, serve: Serve) -> Response:
     """What a door answers, or the problem that it failed with."""
     try:
         return await serve(request)
+    # Those that are expected and those that are not: which is which, and that a fault is logged, is told below.
     except Exception as error:
         return problem_of(error)
 

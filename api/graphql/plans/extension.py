@@ -14,15 +14,15 @@ from api.graphql.plans.plan import Plan, Query
 
 logger = logging.getLogger(__name__)
 
-# Documents of clients are few. What is longer, or seen only once, must not fill the memory.
-_KEPT = 256
-_LONGEST = 8_000
+# Documents of clients are few and short; what is longer, or seen only once, must not fill the memory.
+KEPT_DOCUMENTS = 256
+LONGEST_KEPT = 8_000
 
 
 class Plans:
-    """The plans that were made, by document, operation and what decides which fields there are; those used last are kept."""
+    """The plans that were made, by schema, document, operation and what decides which fields there are; those used last are kept."""
 
-    def __init__(self, kept: int = _KEPT) -> None:
+    def __init__(self, kept: int = KEPT_DOCUMENTS) -> None:
         self._kept = kept
         self._queries: OrderedDict[Any, Query | None] = OrderedDict()
         self._plans: OrderedDict[Any, Plan | None] = OrderedDict()
@@ -32,7 +32,7 @@ class Plans:
 
     async def run(self, context: ExecutionContext) -> dict[str, Any] | None:
         """The data of the answer; None where there is no plan. Whatever it raises, graphql-core is to execute the query instead."""
-        key = (context.query, context._provided_operation_name)
+        key = (context.schema, context.query, context._provided_operation_name)
         query = self._query(key, context)
         if query is None:
             return None
@@ -78,7 +78,7 @@ class CompiledPlans(SchemaExtension):
 
     async def on_execute(self) -> AsyncIterator[None]:
         context = self.execution_context
-        if context.query is not None and len(context.query) <= _LONGEST and not context.result:
+        if context.query is not None and len(context.query) <= LONGEST_KEPT and not context.result:
             try:
                 data = await self.plans.run(context)
             # Whatever it was, graphql-core meets it too, and says it in the words that clients know.

@@ -55,10 +55,11 @@ class Query:
 
     def flags(self, variables: VariableValues) -> tuple[bool, ...]:
         """The values of the variables that decide which fields there are. Raises Unplanned."""
-        flags = tuple(variables.coerced.get(name) for name in self.deciding)
-        if not all(isinstance(flag, bool) for flag in flags):
+        found = [variables.coerced.get(name) for name in self.deciding]
+        flags = tuple(flag for flag in found if isinstance(flag, bool))
+        if len(flags) < len(found):
             raise Unplanned
-        return flags  # type: ignore[return-value]
+        return flags
 
     def plan(self, flags: tuple[bool, ...]) -> "Plan":
         """Raises Unplannable."""

@@ -11,12 +11,12 @@ from graphql import FieldNode, GraphQLField, GraphQLObjectType, GraphQLResolveIn
 from graphql.execution.values import VariableValues, get_argument_values
 from graphql.pyutils import Path
 from graphql.type import GraphQLResolveInfoHelpers
+from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.field import StrawberryField
 from strawberry.types.info import Info
 
 from api.graphql.plans.errors import Unplannable, Unplanned
 
-_DEFINITION = "strawberry-definition"
 # The key in a field's metadata of what reads it for many objects at once.
 _FOR_ALL = "for_all"
 
@@ -75,6 +75,11 @@ def _track(_: Sequence[Any]) -> None:
     """Nothing is left to be tracked: a plan waits for all that it begins."""
 
 
+def described_by(thing: GraphQLField | GraphQLObjectType) -> Any:
+    """What Strawberry made this of; None where it did not."""
+    return (thing.extensions or {}).get(GraphQLCoreConverter.DEFINITION_BACKREF)
+
+
 def for_all(read: ReadAll) -> Mapping[Any, Any]:
     """The metadata of a field that can be read for many objects at once: a value for each, in their order."""
     return {_FOR_ALL: read}
@@ -82,7 +87,7 @@ def for_all(read: ReadAll) -> Mapping[Any, Any]:
 
 def reader(field: PlannedField) -> Read:
     """What reads a field. Raises Unplannable."""
-    described = (field.definition.extensions or {}).get(_DEFINITION)
+    described = described_by(field.definition)
     if not isinstance(described, StrawberryField) or described.extensions:
         raise Unplannable
     if described.base_resolver is None:

@@ -10,7 +10,7 @@ from graphql import is_object_type as is_object
 from strawberry.types.base import StrawberryObjectDefinition
 
 from api.graphql.plans.errors import Unplannable, Unplanned
-from api.graphql.plans.reading import Run
+from api.graphql.plans.reading import Run, described_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def _lists(write: Write) -> Write:
 
 
 def _objects(type: GraphQLObjectType, write: Write) -> Write:
-    described = (type.extensions or {}).get("strawberry-definition")
+    described = described_by(type)
     if not isinstance(described, StrawberryObjectDefinition):
         raise Unplannable
     # A generic type is made once for each of its arguments; the objects are of the one that was written down.
