@@ -7,8 +7,8 @@ the race needs is kept from happening, whatever the version: whoever writes hold
 made by nobody but a connection that has just committed, within the same statement, and so within its turn. The one other
 checkpoint is that of the last connection as it closes; SQLite makes it only where no other connection has the file open.
 
-Reading takes no turn. Statements that write are run to their end even where their task is cancelled: the turn must not end before
-they do.
+Reading takes no turn, and what is read in no time is read in the event loop itself (`sqlite_reader`). Statements that write are run to
+their end even where their task is cancelled: the turn must not end before they do.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ from tortoise.backends.base.client import TransactionContext
 from tortoise.backends.sqlite.client import SqliteClient, SqliteTransactionWrapper, translate_exceptions
 from tortoise.exceptions import OperationalError
 
+from models.engines.sqlite_reader import Reader
 from models.engines.transaction import Outermost, Savepoint
 from models.engines.uninterrupted import uninterrupted
 from models.file_lock import FileLock
@@ -39,12 +40,25 @@ class Client(SqliteClient):
     def __init__(self, file_path: str, **options: Any) -> None:
         super().__init__(file_path, **options)
         self.turns = Turns(Path(f"{file_path}.writing"))
+        self._reader: Reader | None = None
+
+    async def create_connection(self, with_db: bool) -> None:
+        await super().create_connection(with_db)
+        self._reader = self._reader or Reader(Path(self.filename))
+
+    async def close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+        await super().close()
 
     def _in_transaction(self) -> TransactionContext:
         return SqliteTransaction(self)
 
     @translate_exceptions
     async def execute_query(self, query: str, values: list[Any] | None = None) -> tuple[int, list[Any]]:
+        if self._reader is not None and _may_read(query) and (rows := self._reader.read(query, values)) is not None:
+            return len(rows), rows
         if not _only_reads(query):
             return await self._write(lambda connection: _execute(connection, query, values))
         async with self.acquire_connection() as connection:
@@ -180,6 +194,11 @@ async def _run(connection: Any, query: str, values: list[Any] | None) -> tuple[i
 
 def _only_reads(query: str) -> bool:
     return query.lstrip()[:6].upper() == "SELECT"
+
+
+def _may_read(query: str) -> bool:
+    """Whether it may be a statement that only reads: one that begins with WITH may write in the end."""
+    return query.lstrip()[:6].upper().startswith(("SELECT", "WITH"))
 
 
 async def _awaited(act: Awaitable[Result]) -> Result:
