@@ -14,6 +14,8 @@ class Context:
     patchbay: Patchbay
     actor: Actor
     loaders: Loaders = field(init=False)
+    # Whether what is asked is a query whose plan came to nothing.
+    plan_given_up: bool = False
 
     def __post_init__(self) -> None:
         self.loaders = Loaders(self.patchbay, self.actor)

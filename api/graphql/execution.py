@@ -30,7 +30,7 @@ from api.graphql.refusals import Code, Refusal, TookTooLong
 from api.graphql.reporting import MOST_ERRORS, reported
 
 _RULES = tuple(LiteralsOfCorrectType if rule is ValuesOfCorrectTypeRule else rule for rule in specified_rules)
-_EXECUTION_SECONDS = 10.0
+EXECUTION_SECONDS = 10.0
 
 
 class PatchbaySchema(strawberry.Schema):
@@ -52,7 +52,7 @@ class Parsing(SchemaExtension):
         if context.query:
             # What cannot be parsed is parsed again after this, by whom its error is expected.
             with suppress(GraphQLError):
-                context.graphql_document = _parsed(context.query)
+                context.graphql_document = parsed(context.query)
         yield
 
 
@@ -66,7 +66,7 @@ class Checking(SchemaExtension):
         try:
             _check_choice(context)
             check_limits(context.schema._schema, context.graphql_document, context.variables or {})
-            context.pre_execution_errors = list(_mistakes(context.schema._schema, context.query))
+            context.pre_execution_errors = list(mistakes(context.schema._schema, context.query))
         except Refusal as refusal:
             context.pre_execution_errors = [refusal]
         yield
@@ -75,7 +75,7 @@ class Checking(SchemaExtension):
 class TimeLimit(SchemaExtension):
     """Stops what goes on for too long. A subscription's stream is no execution: it lasts."""
 
-    def __init__(self, seconds: float = _EXECUTION_SECONDS) -> None:
+    def __init__(self, seconds: float = EXECUTION_SECONDS) -> None:
         self._seconds = seconds
 
     async def on_execute(self) -> AsyncIterator[None]:
@@ -99,7 +99,8 @@ def _drop_null_defaults(schema: GraphQLSchema) -> None:
             each.default_value = Undefined
 
 
-def _parsed(text: str) -> DocumentNode:
+def parsed(text: str) -> DocumentNode:
+    """The document; those that are not long are kept. Raises GraphQLError."""
     return _parsed_and_kept(text) if len(text) <= LONGEST_KEPT else parse(text, max_tokens=MAX_TOKENS)
 
 
@@ -108,7 +109,8 @@ def _parsed_and_kept(text: str) -> DocumentNode:
     return parse(text, max_tokens=MAX_TOKENS)
 
 
-def _mistakes(schema: GraphQLSchema, text: str) -> list[GraphQLError]:
+def mistakes(schema: GraphQLSchema, text: str) -> list[GraphQLError]:
+    """What is not valid about a document; kept like the document."""
     return _mistakes_kept(schema, text) if len(text) <= LONGEST_KEPT else _validated(schema, text)
 
 
@@ -118,7 +120,7 @@ def _mistakes_kept(schema: GraphQLSchema, text: str) -> list[GraphQLError]:
 
 
 def _validated(schema: GraphQLSchema, text: str) -> list[GraphQLError]:
-    return validate(schema, _parsed(text), _RULES, max_errors=MOST_ERRORS, hide_suggestions=True)
+    return validate(schema, parsed(text), _RULES, max_errors=MOST_ERRORS, hide_suggestions=True)
 
 
 def _check_choice(context: ExecutionContext) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import ceil
+from typing import Any
 
 from api.access import Actor
 from api.clock import Steady
@@ -44,6 +45,8 @@ class Visit:
         self._load = load
         # Who asks, once that is known.
         self.actor: Actor | None = None
+        # The operation that a request asks for, once it was read.
+        self.asked: dict[str, Any] | None = None
         self._messages = Bucket(MESSAGES, turnstile.steady())
 
     def wait_as_stranger(self, address: str) -> bool:

@@ -34,6 +34,9 @@ from api.clock import Steady, seconds_since_boot
 from api.errors import Unauthenticated
 from api.graphql.bodies import NotExecuted, check_operation, read_body, read_object, read_object_with_document
 from api.graphql.context import Context
+from api.graphql.directly import Directly
+from api.graphql.execution import PatchbaySchema
+from api.graphql.plans.extension import CompiledPlans
 from api.graphql.refusals import Code, was_executed
 from api.graphql.reporting import fault, no_such_operation
 from api.graphql.sockets import OPERATIONS_PER_SOCKET, TOO_MANY, Caller, Frames, SocketHandler
@@ -57,12 +60,16 @@ _STATUSES: Mapping[str, int] = {Code.UNAUTHENTICATED: 401, Code.FORBIDDEN: 403, 
 
 
 class BoundedRequest(StarletteRequestAdapter):
+    @property
+    def visit(self) -> Visit:
+        return _visit(self._request)
+
     async def get_body(self) -> bytes:
         return await read_body(self._request, self._enter_as_long)
 
     async def _enter_as_long(self) -> bool:
         """Whether it may have a whole document, as those may who make connectors."""
-        visit, patchbay = _visit(self._request), self._request.app.state.patchbay
+        visit, patchbay = self.visit, self._request.app.state.patchbay
         if visit.actor is None or not await patchbay.access.may(visit.actor, OrganizationPermission.MANAGE_CONNECTORS):
             return False
         visit.bring_much()
@@ -91,6 +98,7 @@ class GraphQLView(GraphQL[Context | Caller, None]):
             max_subscriptions_per_connection=OPERATIONS_PER_SOCKET,
         )
         self._methods = ("GET", "POST") if allow_get else ("POST",)
+        self._directly = Directly(schema) if isinstance(schema, PatchbaySchema) and CompiledPlans in schema.extensions else None
         self.turnstile = Turnstile(calls_of_users(_USUAL_RATE, steady) if calls is None else calls, steady)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -116,7 +124,12 @@ class GraphQLView(GraphQL[Context | Caller, None]):
         try:
             if request.method not in self._methods:
                 raise NotExecuted(405, "Send the operation as JSON, by POST.", headers={"allow": ", ".join(self._methods)})
-            return await self.run(request)
+            context = await self._entered(request)
+            asked = _visit(request).asked = await self._asked(request)
+            found = None if self._directly is None or _wants_stream(request) else await self._directly.answer(*_parts(asked), context)
+            if found is not None:
+                return _written(_told(found), _media(request))
+            return await self.run(request, context)
         except NotExecuted as reason:
             return _answer({"errors": [reason.refusal.formatted]}, _media(request), reason.status, reason.headers)
         # The last place where a fault is logged without what was sent, and answered in the form that clients expect. So below.
@@ -135,15 +148,26 @@ class GraphQLView(GraphQL[Context | Caller, None]):
             if WebSocketState.DISCONNECTED not in (socket.client_state, socket.application_state):
                 await socket.close(1011, refusal.message)
 
-    async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context | Caller:
-        patchbay: Patchbay = request.app.state.patchbay
-        if isinstance(request, WebSocket):
-            return Caller(patchbay, request, _visit(request))
-        context = await _context(patchbay, request)
+    async def _entered(self, request: Request) -> Context:
+        """What resolvers are given, once it is known who asks. Raises NotExecuted."""
+        context = await _context(request.app.state.patchbay, request)
         _visit(request).ask(context.actor)
-        if _preferred(request.headers.get("accept", "")) == _STREAM:
+        if _wants_stream(request):
             _visit(request).stay(context.actor)
         return context
+
+    async def _asked(self, request: Request) -> dict[str, Any]:
+        """The operation that is asked for. Raises NotExecuted."""
+        asked = (
+            _asked_by_get(request.query_params) if request.method == "GET" else await _asked_by_post(self.request_adapter_class(request))
+        )
+        check_operation(asked)
+        return asked
+
+    async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context | Caller:
+        """Of a socket. A request comes with its context."""
+        assert isinstance(request, WebSocket)
+        return Caller(request.app.state.patchbay, request, _visit(request))
 
     async def on_ws_connect(self, context: Context | Caller) -> Any:
         assert isinstance(context, Caller)
@@ -162,14 +186,15 @@ class GraphQLView(GraphQL[Context | Caller, None]):
         return response
 
     async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData:
-        asked = _asked_by_get(request.query_params) if request.method == "GET" else await _asked_by_post(request)
-        check_operation(asked)
+        assert isinstance(request, BoundedRequest)
+        asked = request.visit.asked
+        assert asked is not None
         return GraphQLRequestData(
             query=asked["query"],
             variables=asked.get("variables"),
             operation_name=asked.get("operationName"),
             extensions=asked.get("extensions"),
-            protocol="sse" if _preferred(request.headers.get("accept", "")) == _STREAM else "http",
+            protocol="sse" if _wants_stream(request) else "http",
         )
 
     async def execute_operation(  # type: ignore[override]
@@ -199,18 +224,10 @@ class GraphQLView(GraphQL[Context | Caller, None]):
             raise _not_over_this(error.operation_type, request.method) from None
 
     async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
-        answer: dict[str, Any] = {}
-        if result.errors:
-            answer["errors"] = [error.formatted for error in result.errors]
-        if was_executed(result):
-            answer["data"] = result.data
-        return cast("GraphQLHTTPResponse", answer)
+        return cast("GraphQLHTTPResponse", _told(result))
 
     def create_response(self, response_data: Any, sub_response: Response) -> Response:
-        media = sub_response.media_type or _JSON
-        if media != _GRAPHQL or "data" in response_data:
-            return _answer(response_data, media)
-        return _answer(response_data, media, _STATUSES.get(response_data["errors"][0]["extensions"]["code"], 400))
+        return _written(response_data, sub_response.media_type or _JSON)
 
     def encode_json(self, data: object) -> str:
         return orjson.dumps(data).decode()
@@ -229,6 +246,26 @@ def _within(patience: asyncio.Timeout, send: Send) -> Send:
                 patience.reschedule(None)
 
     return sending
+
+
+def _parts(asked: Mapping[str, Any]) -> tuple[str, Mapping[str, Any], str | None]:
+    """The document, the variables and the name of the operation."""
+    return asked["query"], asked.get("variables") or {}, asked.get("operationName")
+
+
+def _told(result: ExecutionResult) -> dict[str, Any]:
+    answer: dict[str, Any] = {}
+    if result.errors:
+        answer["errors"] = [error.formatted for error in result.errors]
+    if was_executed(result):
+        answer["data"] = result.data
+    return answer
+
+
+def _written(told: Mapping[str, Any], media: str) -> Response:
+    if media != _GRAPHQL or "data" in told:
+        return _answer(told, media)
+    return _answer(told, media, _STATUSES.get(told["errors"][0]["extensions"]["code"], 400))
 
 
 def _visit(connection: Request | WebSocket) -> Visit:
@@ -266,6 +303,10 @@ def _not_over_this(kind: OperationType, method: str) -> NotExecuted:
     if kind == OperationType.SUBSCRIPTION:
         return NotExecuted(400, "A subscription needs a stream: accept text/event-stream, or use graphql-transport-ws.")
     return NotExecuted(405, f"A {kind.value} is not possible by {method}.", headers={"allow": "POST"})
+
+
+def _wants_stream(request: Request | AsyncHTTPRequestAdapter) -> bool:
+    return _preferred(request.headers.get("accept", "")) == _STREAM
 
 
 def _media(request: Request | WebSocket) -> str:

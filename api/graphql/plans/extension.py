@@ -1,13 +1,14 @@
-"""What puts a plan into the place of the execution, where there is one."""
+"""The plans that were made, and what puts one into the place of the execution."""
 
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from graphql import ExecutionResult
+from graphql import DocumentNode, GraphQLSchema
 from strawberry.extensions import SchemaExtension
-from strawberry.types import ExecutionContext
+from strawberry.types import ExecutionContext, ExecutionResult
 
 from api.graphql.plans.errors import Unplannable
 from api.graphql.plans.plan import Plan, Query
@@ -17,6 +18,16 @@ logger = logging.getLogger(__name__)
 # Documents of clients are few and short; what is longer, or seen only once, must not fill the memory.
 KEPT_DOCUMENTS = 256
 LONGEST_KEPT = 8_000
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a client asks for."""
+
+    schema: GraphQLSchema
+    text: str
+    variables: Mapping[str, Any]
+    operation_name: str | None
 
 
 class Plans:
@@ -30,21 +41,24 @@ class Plans:
     def __len__(self) -> int:
         return len(self._plans)
 
-    async def run(self, context: ExecutionContext) -> dict[str, Any] | None:
-        """The data of the answer; None where there is no plan. Whatever it raises, graphql-core is to execute the query instead."""
-        key = (context.schema, context.query, context._provided_operation_name)
-        query = self._query(key, context)
+    async def run(self, asked: Asked, document: DocumentNode, context: Any) -> dict[str, Any] | None:
+        """The data of the answer; None where there is no plan. Whatever it raises, graphql-core is to execute the query instead.
+
+        `document`: what was asked, parsed and valid.
+        """
+        key = (asked.schema, asked.text, asked.operation_name)
+        query = self._query(key, document)
         if query is None:
             return None
-        variables = query.variables(context.variables or {})
+        variables = query.variables(asked.variables)
         plan = self._plan((*key, flags := query.flags(variables)), query, flags)
-        return None if plan is None else await plan.run(context.context, variables)
+        return None if plan is None else await plan.run(context, variables)
 
-    def _query(self, key: Any, context: ExecutionContext) -> Query | None:
+    def _query(self, key: tuple[GraphQLSchema, str, str | None], document: DocumentNode) -> Query | None:
         if key not in self._queries:
+            schema, _, operation_name = key
             try:
-                assert context.graphql_document is not None
-                made = Query.of(context.schema._schema, context.graphql_document, context._provided_operation_name)
+                made = Query.of(schema, document, operation_name)
             except Unplannable:
                 made = None
             _keep(self._queries, key, made, self._kept)
@@ -72,19 +86,33 @@ _PLANS = Plans()
 
 
 class CompiledPlans(SchemaExtension):
-    """Answers a query by its plan. To stand last: what limits an execution limits this too."""
+    """Answers a query by its plan. To stand last: what limits an execution limits this too.
+
+    A context that says `plan_given_up` comes with a query that a plan was tried for already.
+    """
 
     plans = _PLANS
 
     async def on_execute(self) -> AsyncIterator[None]:
         context = self.execution_context
-        if context.query is not None and len(context.query) <= LONGEST_KEPT and not context.result:
-            try:
-                data = await self.plans.run(context)
-            # Whatever it was, graphql-core meets it too, and says it in the words that clients know.
-            except Exception as error:
-                logger.debug("plan given up", extra={"because": type(error).__name__})
-                data = None
+        if context.query is not None and len(context.query) <= LONGEST_KEPT and not context.result and not _is_given_up(context):
+            assert context.graphql_document is not None
+            asked = Asked(context.schema._schema, context.query, context.variables or {}, context._provided_operation_name)
+            data = await answered(self.plans, asked, context.graphql_document, context.context)
             if data is not None:
                 context.result = ExecutionResult(data, None)
         yield
+
+
+async def answered(plans: Plans, asked: Asked, document: DocumentNode, context: Any) -> dict[str, Any] | None:
+    """The data of the answer; None where graphql-core is to execute the query, because there is no plan or its run was given up."""
+    try:
+        return await plans.run(asked, document, context)
+    # Whatever it was, graphql-core meets it too, and says it in the words that clients know.
+    except Exception as error:
+        logger.debug("plan given up", extra={"because": type(error).__name__})
+        return None
+
+
+def _is_given_up(context: ExecutionContext) -> bool:
+    return getattr(context.context, "plan_given_up", False)

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
+from graphql import DocumentNode
 from strawberry.schema.exceptions import CannotGetOperationTypeError
 from strawberry.types import ExecutionResult
 
@@ -15,7 +16,7 @@ from api.access import Actor
 from api.graphql.context import Context
 from api.graphql.errors import Error
 from api.graphql.execution import EXTENSIONS, PatchbaySchema
-from api.graphql.plans.extension import CompiledPlans, Plans
+from api.graphql.plans.extension import Asked, CompiledPlans, Plans
 from api.graphql.schema import Mutation, Query, Subscription, schema
 from api.secret import Secret
 from models import Permission
@@ -50,8 +51,8 @@ class Watched(Plans):
         super().__init__(kept)
         self.answered = 0
 
-    async def run(self, context: Any) -> dict[str, Any] | None:
-        data = await super().run(context)
+    async def run(self, asked: Asked, document: DocumentNode, context: Any) -> dict[str, Any] | None:
+        data = await super().run(asked, document, context)
         self.answered += data is not None
         return data
 
