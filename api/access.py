@@ -32,7 +32,7 @@ _WITH_TOKEN = " AND EXISTS (SELECT 1 FROM api_token WHERE id = $2 AND user_id = 
 _WITH_SESSION = " AND EXISTS (SELECT 1 FROM browser_session WHERE token_hash = $2 AND user_id = $1)"
 
 # What a user was given, by name or with a group.
-_GRANTED = """
+GRANTED = """
 granted(folder_id, permissions) AS (
   SELECT folder_id, permissions FROM folder_grant WHERE user_id = $1
   UNION ALL
@@ -237,7 +237,7 @@ class Access:
     async def visible_folders(self, actor: Actor) -> dict[UUID, Permission]:
         """Every folder that the actor can see, with what they may do there."""
         allowed: dict[UUID, Permission] = {}
-        statement, shared = (_ALL_VISIBLE, _EVERY) if actor.administrator else (_GRANTS_DOWNWARD.format(granted=_GRANTED), Permission(0))
+        statement, shared = (_ALL_VISIBLE, _EVERY) if actor.administrator else (_GRANTS_DOWNWARD.format(granted=GRANTED), Permission(0))
         for row in await rows(statement, [actor.user_id], folder_id=UUID):
             if row["is_mine"]:
                 given = _IN_A_WORKSPACE if _has_workspace(actor) else Permission(0)
@@ -267,7 +267,7 @@ class Access:
         if undecided:
             shared = {folder_id for folder_id, folder in folders.items() if folder is not None and folder.kind is FolderKind.SHARED}
             marks = ", ".join(f"${number}" for number in range(2, len(undecided) + 2))
-            statement = _GRANTS_UPWARD.format(granted=_GRANTED, marks=marks)
+            statement = _GRANTS_UPWARD.format(granted=GRANTED, marks=marks)
             for row in await rows(statement, [actor.user_id, *undecided], folder_id=UUID):
                 if row["folder_id"] in shared:
                     allowed[row["folder_id"]] |= Permission(row["permissions"])

@@ -4,9 +4,11 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, TypeVar
 from uuid import UUID
 
+import orjson
 from tortoise.context import require_context
 from tortoise.models import Model
 
@@ -31,6 +33,13 @@ async def rows(sql: str, parameters: Sequence[object] = (), **types: type) -> li
     return [_read(row, types) for row in found] if types else found
 
 
+async def records(sql: str, parameters: Sequence[object] = ()) -> Sequence[Any]:
+    """As `rows`, but the rows are as the driver gives them: read by the name of a column, or by its place; nothing in them is converted."""
+    statement, [values] = _for_database(sql, [parameters])
+    _, found = await require_context().db().execute_query(statement, values)
+    return found
+
+
 async def for_each(sql: str, parameters: Sequence[Sequence[object]]) -> None:
     """Run one statement once with each of these parameters, all in one transaction."""
     if parameters:
@@ -52,8 +61,14 @@ def instance(model: type[ModelType], row: Mapping[str, Any]) -> ModelType:
 
 def _for_database(sql: str, parameters: Sequence[Sequence[object]]) -> tuple[str, list[list[object]]]:
     if require_context().db().capabilities.dialect == "sqlite":
-        return re.sub(r"\$(\d+)", r"?\1", sql), [[_for_sqlite(value) for value in values] for values in parameters]
+        return _statement_for_sqlite(sql), [[_for_sqlite(value) for value in values] for values in parameters]
     return sql, [[_for_both(value) for value in values] for values in parameters]
+
+
+# As many as are written in this code, and more.
+@lru_cache(1024)
+def _statement_for_sqlite(sql: str) -> str:
+    return re.sub(r"\$(\d+)", r"?\1", sql)
 
 
 def _for_both(parameter: object) -> object:
@@ -76,6 +91,16 @@ def _for_sqlite(parameter: object) -> object:
             return time.isoformat(" ")
         case other:
             return other
+
+
+def text_of_time(value: Any) -> Any:
+    """A time of `records` as JSON has it: a datetime in UTC where the driver gives one, and else its text."""
+    return value.replace(" ", "T", 1) if isinstance(value, str) else value
+
+
+def read_json(value: Any) -> Any:
+    """What a JSON column of `records` holds."""
+    return orjson.loads(value) if isinstance(value, str | bytes) else value
 
 
 def _read(row: dict[str, Any], types: Mapping[str, type]) -> dict[str, Any]:

@@ -7,7 +7,6 @@ can be handed over. Of these there is nothing but what they are called, what the
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -18,8 +17,9 @@ from tortoise.queryset import QuerySet
 
 import models
 from api.access import Access, Actor
+from api.connections.query import ConnectionQuery, Position
 from api.errors import NotFound
-from models import AuthenticationType, ConnectionStatus, FolderKind, fold
+from models import ConnectionStatus, FolderKind, fold
 from models.database import instance, rows
 
 _PLACE = 'ROW_NUMBER() OVER (PARTITION BY "{each}" ORDER BY {order})'
@@ -29,53 +29,11 @@ SELECT * FROM connection WHERE id IN (SELECT id FROM ({matching}) AS ranked WHER
 """
 
 
-class OrderField(StrEnum):
-    NAME = "NAME"
-    CREATED_AT = "CREATED_AT"
-    UPDATED_AT = "UPDATED_AT"
-    STATUS_CHANGED_AT = "STATUS_CHANGED_AT"
-
-    @property
-    def column(self) -> str:
-        return "name_key" if self is OrderField.NAME else self.value.lower()
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionQuery:
-    """Which connections, and in which order."""
-
-    folder_id: UUID | None = None
-    # A folder or an owner was asked for that cannot be.
-    nowhere: bool = False
-    search: str | None = None
-    connector_key: str | None = None
-    statuses: tuple[ConnectionStatus, ...] | None = None
-    authentication_type: AuthenticationType | None = None
-    is_default: bool | None = None
-    owner_id: UUID | None = None
-    # Whether the owner may sign in.
-    owner_active: bool | None = None
-    order: OrderField = OrderField.NAME
-    descending: bool = False
-
-
 class Each(StrEnum):
     """What lists of connections that stand beside each other differ in, by its column."""
 
     FOLDER = "folder_id"
     CONNECTOR = "connector_key"
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """Where a page ended: the value it was ordered by, and the id that breaks ties."""
-
-    value: str | datetime
-    id: UUID
-
-    @classmethod
-    def of(cls, connection: models.Connection, order: OrderField) -> "Position":
-        return cls(getattr(connection, order.column), connection.id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import astuple
 from datetime import datetime
+from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
 import models
-from api.connections.reading import ConnectionQuery
+from api.connections.query import ConnectionQuery
 from api.errors import NotFound
 from api.events.order import EventPosition
 from api.graphql.connectors import Connector, connector_named
@@ -19,10 +20,12 @@ from api.graphql.listing import Filtered, Ordered, connection_page, ordered_quer
 from api.graphql.oauth_apps import OAuthApp
 from api.graphql.page import After, Cursors, First, Page, checked_first, page_of
 from api.graphql.plans.reading import for_all
+from api.graphql.plans.records import beside, found_by, in_column, lists_records
 from api.graphql.statuses import StatusReason
 from api.graphql.users import User, load_user
-from api.graphql.words import FolderPermission, permissions_of
+from api.graphql.words import FolderPermission, permissions_of, word_of
 from models import AuthenticationType, ConnectionStatus
+from models.database import read_json, text_of_time
 
 if TYPE_CHECKING:
     from api.graphql.events import ConnectionEvent
@@ -30,10 +33,8 @@ if TYPE_CHECKING:
 LazyConnectionEvent = Annotated["ConnectionEvent", strawberry.lazy("api.graphql.events")]
 
 
-async def _connectors_of(connections: "Sequence[Connection]", info: Info) -> list[Connector]:
-    keys = [connection.row.connector_key for connection in connections]
-    found = {key: connector_named(key, info) for key in set(keys)}
-    return [found[key] for key in keys]
+async def _connectors(keys: Sequence[str], info: Info) -> list[Connector]:
+    return [connector_named(key, info) for key in keys]
 
 
 async def _folders_of(connections: "Sequence[Connection]", info: Info) -> list[Folder | None]:
@@ -48,29 +49,56 @@ async def _folders_of(connections: "Sequence[Connection]", info: Info) -> list[F
 @strawberry.type(description="An account at a provider, kept in a folder, and kept alive.")
 class Connection:
     row: strawberry.Private[models.Connection]
-    id: strawberry.ID = strawberry.field(description="Names the connection for good; reconnecting and renaming do not change it.")
-    name: str = strawberry.field(description="Its name, unlike those of its folder and connector.")
-    authentication_type: AuthenticationType = strawberry.field(description="How it authenticates.")
+    id: strawberry.ID = strawberry.field(
+        description="Names the connection for good; reconnecting and renaming do not change it.", metadata=in_column("id", str)
+    )
+    name: str = strawberry.field(description="Its name, unlike those of its folder and connector.", metadata=in_column("name"))
+    authentication_type: AuthenticationType = strawberry.field(
+        description="How it authenticates.", metadata=in_column("authentication_type", word_of(AuthenticationType))
+    )
     option: str | None = strawberry.field(
-        description="The key of its authentication option; null where it was made before there were several."
+        description="The key of its authentication option; null where it was made before there were several.",
+        metadata=in_column("option_key"),
     )
     connector_version: int | None = strawberry.field(
-        description="Of a connector of one's own, the version that it was made with, or moved to; null where a file is the connector."
+        description="Of a connector of one's own, the version that it was made with, or moved to; null where a file is the connector.",
+        metadata=in_column("connector_version"),
     )
-    status: ConnectionStatus = strawberry.field(description="Its state.")
-    status_reason: StatusReason | None = strawberry.field(description="Why its status is what it is; null where nothing is wrong.")
-    status_changed_at: datetime = strawberry.field(description="Since when its status is what it is.")
-    is_default: bool = strawberry.field(description="Whether it is what a workflow gets that names only the folder and the connector.")
-    account: str | None = strawberry.field(description="Who the provider says is signed in.")
-    scopes: list[str] = strawberry.field(description="The scopes that were granted.")
-    missing_scopes: list[str] = strawberry.field(description="The scopes that were asked for and not granted.")
-    expires_at: datetime | None = strawberry.field(description="When the access token ends; null where it does not.")
-    next_refresh_at: datetime | None = strawberry.field(description="When it is renewed next; null where it is not.")
-    last_refreshed_at: datetime | None = strawberry.field(description="When it was last renewed.")
-    last_verified_at: datetime | None = strawberry.field(description="When the provider last took the credential.")
-    last_used_at: datetime | None = strawberry.field(description="When its credential was last given out.")
-    created_at: datetime = strawberry.field(description="When it was made.")
-    updated_at: datetime = strawberry.field(description="When something about it last changed.")
+    status: ConnectionStatus = strawberry.field(description="Its state.", metadata=in_column("status", word_of(ConnectionStatus)))
+    status_reason: StatusReason | None = strawberry.field(
+        description="Why its status is what it is; null where nothing is wrong.", metadata=in_column("reason_json", StatusReason.of_json)
+    )
+    status_changed_at: datetime = strawberry.field(
+        description="Since when its status is what it is.", metadata=in_column("status_changed_at", text_of_time)
+    )
+    is_default: bool = strawberry.field(
+        description="Whether it is what a workflow gets that names only the folder and the connector.",
+        metadata=in_column("is_default", bool),
+    )
+    account: str | None = strawberry.field(description="Who the provider says is signed in.", metadata=in_column("account"))
+    scopes: list[str] = strawberry.field(description="The scopes that were granted.", metadata=in_column("scopes", read_json))
+    missing_scopes: list[str] = strawberry.field(
+        description="The scopes that were asked for and not granted.", metadata=in_column("missing_scopes", read_json)
+    )
+    expires_at: datetime | None = strawberry.field(
+        description="When the access token ends; null where it does not.", metadata=in_column("expires_at", text_of_time)
+    )
+    next_refresh_at: datetime | None = strawberry.field(
+        description="When it is renewed next; null where it is not.", metadata=in_column("next_refresh_at", text_of_time)
+    )
+    last_refreshed_at: datetime | None = strawberry.field(
+        description="When it was last renewed.", metadata=in_column("last_refreshed_at", text_of_time)
+    )
+    last_verified_at: datetime | None = strawberry.field(
+        description="When the provider last took the credential.", metadata=in_column("last_verified_at", text_of_time)
+    )
+    last_used_at: datetime | None = strawberry.field(
+        description="When its credential was last given out.", metadata=in_column("last_used_at", text_of_time)
+    )
+    created_at: datetime = strawberry.field(description="When it was made.", metadata=in_column("created_at", text_of_time))
+    updated_at: datetime = strawberry.field(
+        description="When something about it last changed.", metadata=in_column("updated_at", text_of_time)
+    )
 
     @classmethod
     def of(cls, row: models.Connection) -> "Connection":
@@ -97,11 +125,13 @@ class Connection:
             updated_at=row.updated_at,
         )
 
-    @strawberry.field(description="What it connects to.", metadata=for_all(_connectors_of))
+    @strawberry.field(
+        description="What it connects to.", metadata=found_by("connector_key", _connectors, key_of=attrgetter("row.connector_key"))
+    )
     def connector(self, info: Info) -> Connector:
         return connector_named(self.row.connector_key, info)
 
-    @strawberry.field(description="Where it is.", metadata=for_all(_folders_of))
+    @strawberry.field(description="Where it is.", metadata={**for_all(_folders_of), **beside("folder")})
     async def folder(self, info: Info) -> Folder:
         folder = await find_folder(self.row.folder_id, info)
         if folder is not None:
@@ -173,7 +203,7 @@ class Health:
 
 @strawberry.type
 class ConnectionQueries:
-    @strawberry.field(description="Connections in one folder, or in every folder that the viewer can see.")
+    @strawberry.field(description="Connections in one folder, or in every folder that the viewer can see.", metadata=lists_records("nodes"))
     async def connections(
         self,
         info: Info,

@@ -11,7 +11,8 @@ from api.catalog import connector as catalog
 from api.catalog.connector import ConnectorStage, Evidence
 from api.catalog.using import Proof
 from api.connections.offers import Offer
-from api.connections.reading import ConnectionQuery, Each
+from api.connections.query import ConnectionQuery
+from api.connections.reading import Each
 from api.errors import NotFound, PermissionDenied
 from api.graphql.context import Info
 from api.graphql.errors import ConflictError, InvalidInputError, NotFoundError, PermissionDeniedError, answering

@@ -6,7 +6,8 @@ from uuid import UUID
 import strawberry
 
 import models
-from api.connections.reading import ConnectionQuery, Each
+from api.connections.query import ConnectionQuery
+from api.connections.reading import Each
 from api.errors import Conflict, InvalidInput, NameTaken, NotFound, PermissionDenied
 from api.graphql.context import Info
 from api.graphql.errors import (
@@ -21,8 +22,9 @@ from api.graphql.groups import Group, load_group
 from api.graphql.ids import find_id, graph_id, id_of
 from api.graphql.listing import Filtered, Ordered, connection_page, ordered_query
 from api.graphql.page import After, Cursors, First, Page, checked_first, counted, page_of
+from api.graphql.plans.records import in_column, lists_records
 from api.graphql.users import User, load_user
-from api.graphql.words import FolderPermission, permission_of, permissions_of
+from api.graphql.words import FolderPermission, permission_of, permissions_of, word_of
 from api.organization.folders import Grant, GroupGrant
 from models import FolderKind
 
@@ -69,9 +71,9 @@ class FolderGroupAccess:
 @strawberry.type(description="A place for connections, and the boundary of who may use them.")
 class Folder:
     row: strawberry.Private[models.Folder]
-    id: strawberry.ID = strawberry.field(description="Names the folder for good.")
-    name: str = strawberry.field(description="Its name, unlike those beside it.")
-    kind: FolderKind = strawberry.field(description="Whose it is.")
+    id: strawberry.ID = strawberry.field(description="Names the folder for good.", metadata=in_column("id", str))
+    name: str = strawberry.field(description="Its name, unlike those beside it.", metadata=in_column("name"))
+    kind: FolderKind = strawberry.field(description="Whose it is.", metadata=in_column("kind", word_of(FolderKind)))
 
     @classmethod
     def of(cls, row: models.Folder) -> "Folder":
@@ -101,7 +103,7 @@ class Folder:
     async def group_access(self, info: Info) -> list[FolderGroupAccess]:
         return [FolderGroupAccess(grant=grant) for grant in await info.context.loaders.group_grants.load(self.row.id) or []]
 
-    @strawberry.field(description="The connections in this folder.")
+    @strawberry.field(description="The connections in this folder.", metadata=lists_records("nodes"))
     async def connections(
         self,
         info: Info,

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 
-from api.connections.reading import ConnectionQuery, Each, OrderField, Position
+from api.connections.pages import record_page
+from api.connections.query import ConnectionQuery, OrderField, Position
+from api.connections.reading import Each
 from api.graphql.context import Info
 from api.graphql.ids import find_id, find_key
 from api.graphql.page import Cursors, Page, checked_first, checked_search, page_of
+from api.graphql.plans.records import Records, columns_asked
 from api.graphql.words import OrderDirection
 from models import AuthenticationType, ConnectionStatus
 
@@ -72,16 +75,23 @@ async def connection_page(
     reading, actor, loaders = info.context.patchbay.reading, info.context.actor, info.context.loaders
     cursors = Cursors(info.context, "connections", _binding(query))
     length, position = checked_first(first), _position(query, cursors.read(after))
+    columns = columns_asked(info)
 
     async def count() -> int:
         return await reading.count(actor, query) if each is None else await loaders.page_count.load((query, each)) or 0
 
+    if columns is not None and (each is None or position is not None):
+        page = await record_page(actor, query, columns, first=length, after=position)
+        if page is not None:
+            end = cursors.write(_written(Position.of_record(page.rows[-1], query.order))) if page.rows else None
+            # Their place is where a plan alone comes, which asked for the columns.
+            nodes: Any = Records(page.rows)
+            return page_of(nodes, cursor=end, has_next=page.has_next, count=count)
     # A cursor is of one list, so that no list beside it goes on from there.
     found = None if each is None or position is not None else await loaders.first_page.load((query, each, length))
     found = found or await reading.page(actor, query, first=length, after=position)
     cursor = cursors.write(_written(Position.of(found.rows[-1], query.order))) if found.rows else None
-    nodes = [Connection.of(row) for row in found.rows]
-    return page_of(nodes, cursor=cursor, has_next=found.has_next, count=count)
+    return page_of([Connection.of(row) for row in found.rows], cursor=cursor, has_next=found.has_next, count=count)
 
 
 def _binding(query: ConnectionQuery) -> list[Any]:

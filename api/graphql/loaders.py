@@ -13,7 +13,8 @@ from strawberry.dataloader import DataLoader
 import models
 from api.access import Actor
 from api.connections.offers import Offer
-from api.connections.reading import ConnectionQuery, Each, Slice
+from api.connections.query import ConnectionQuery
+from api.connections.reading import Each, Slice
 from api.events.order import PlacedEvent
 from api.organization.directory import UserSlice
 from api.organization.folders import Grant, GroupGrant, paths_of

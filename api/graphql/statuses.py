@@ -1,11 +1,14 @@
 """Why a status is what it is."""
 
+from typing import Any
+
 import strawberry
 
 # Whoever comes first describes the words: an enumeration that a type names before is in the schema without a description.
 import api.graphql.words  # noqa: F401
 import models
 from models import Fixer, StatusReasonCode
+from models.database import read_json
 
 
 @strawberry.type(description="Why a status is what it is. One code is one cause.")
@@ -25,6 +28,11 @@ class StatusReason:
             fixable_by=reason.fixable_by,
             provider_error=reason.provider_error,
         )
+
+    @classmethod
+    def of_json(cls, value: Any) -> "StatusReason":
+        """Of a column as the driver has it."""
+        return cls.of(models.StatusReason.from_json(read_json(value)))
 
     @classmethod
     def of_optional(cls, reason: models.StatusReason | None) -> "StatusReason | None":

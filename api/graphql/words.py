@@ -1,6 +1,7 @@
 """The enumerations of the graph, with a sentence for each word."""
 
-from enum import Enum
+from collections.abc import Callable
+from enum import Enum, StrEnum
 from typing import TypeVar
 
 import strawberry
@@ -11,7 +12,7 @@ from api.catalog.definition import ClientAuthentication
 from api.catalog.descriptions.description import FindingKind
 from api.catalog.using import PlacementLocation, Proof
 from api.connections.app_check import AppQuestion, Verdict
-from api.connections.reading import OrderField
+from api.connections.query import OrderField
 from api.connections.trial import Outcome, Step
 from api.connections.versions import Effect
 from api.organization.app_warnings import AppWarningKind
@@ -54,6 +55,11 @@ class ConnectorOrigin(Enum):
 class OrderDirection(Enum):
     ASC = "ASC"
     DESC = "DESC"
+
+
+def word_of(words: type[StrEnum]) -> Callable[[str], str]:
+    """What answers a word as a column has it. Raises KeyError where it is none of these."""
+    return {word.value: word.name for word in words}.__getitem__
 
 
 def permissions_of(permission: Permission | None) -> list[FolderPermission]:

@@ -4,7 +4,8 @@ from uuid import UUID
 
 import pytest
 
-from api.connections.reading import ConnectionQuery, Each
+from api.connections.query import ConnectionQuery
+from api.connections.reading import Each
 from api.errors import InvalidInput
 from api.graphql.page import checked_first
 from tests.graphql.asking import Graph, counted_statements

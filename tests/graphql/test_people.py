@@ -7,7 +7,8 @@ import pytest
 
 import models
 from api.access import Actor, Limits
-from api.connections.reading import ConnectionQuery, Each
+from api.connections.query import ConnectionQuery
+from api.connections.reading import Each
 from api.graphql import routes
 from models import FolderKind, Permission
 from tests.graphql.asking import Graph, counted_statements

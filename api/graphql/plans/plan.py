@@ -1,6 +1,6 @@
 """A query as a plan, and its run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +16,17 @@ from graphql import (
     SelectionSetNode,
     VariableNode,
     Visitor,
+    get_named_type,
+    is_object_type,
     visit,
 )
 from graphql.execution.values import VariableValues, get_variable_values
 
 from api.graphql.plans.collecting import Collector
 from api.graphql.plans.errors import Unplannable, Unplanned
-from api.graphql.plans.reading import PlannedField, Read, Run, reader, together
+from api.graphql.plans.keyed import by_key, from_records
+from api.graphql.plans.reading import PlannedField, Run, reader, together
+from api.graphql.plans.records import Records, columns_of_field
 from api.graphql.plans.writing import Write, writer
 
 
@@ -87,15 +91,8 @@ class _Column:
     """One field of many objects."""
 
     key: str
-    read: Read
-    write: Write
-
-    @property
-    def waits(self) -> bool:
-        return self.read.waits or self.write.waits
-
-    async def values(self, run: Run, objects: Sequence[Any]) -> list[Any]:
-        return await self.write.values(run, await self.read.values(run, objects))
+    values: Callable[[Run, Sequence[Any] | Records], Awaitable[list[Any]]]
+    waits: bool
 
 
 def _selection(collector: Collector, type: GraphQLObjectType, selections: Sequence[SelectionSetNode]) -> Write:
@@ -104,11 +101,11 @@ def _selection(collector: Collector, type: GraphQLObjectType, selections: Sequen
     keys = [column.key for column in columns]
     waiting = [column for column in columns if column.waits]
 
-    async def write(run: Run, objects: Sequence[Any]) -> list[Any]:
+    async def write(run: Run, objects: Sequence[Any] | Records) -> list[Any]:
         # Together, as graphql-core does: so that those who load for many see all that is wanted.
         waited = iter(await together([column.values(run, objects) for column in waiting]) if waiting else ())
         written = [next(waited) if column.waits else await column.values(run, objects) for column in columns]
-        return [dict(zip(keys, row, strict=True)) for row in zip(*written, strict=True)] if keys else [{} for _ in objects]
+        return [dict(zip(keys, row, strict=True)) for row in zip(*written, strict=True)] if keys else []
 
     return Write(write, waits=bool(waiting))
 
@@ -116,24 +113,32 @@ def _selection(collector: Collector, type: GraphQLObjectType, selections: Sequen
 def _column(collector: Collector, type: GraphQLObjectType, key: str, nodes: Sequence[FieldNode]) -> _Column:
     name = nodes[0].name.value
     if name == "__typename":
-        return _Column(key, Read(_themselves, waits=False), _always(type.name))
+        return _Column(key, _always(type.name), waits=False)
     definition = type.fields.get(name)
     if definition is None:
         raise Unplannable
     selections = [node.selection_set for node in nodes if node.selection_set is not None]
     write = writer(definition.type, lambda below: _selection(collector, below, selections))
-    return _Column(key, reader(PlannedField(type, definition, tuple(nodes))), write)
+    answered = get_named_type(definition.type)
+    columns = columns_of_field(definition, answered, selections, collector) if is_object_type(answered) else None
+    field = PlannedField(type, definition, tuple(nodes), columns)
+    if (keyed := by_key(field, write)) is not None:
+        return _Column(key, keyed, waits=True)
+    read, of_records = reader(field), from_records(field, write)
+
+    async def values(run: Run, objects: Sequence[Any] | Records) -> list[Any]:
+        if isinstance(objects, Records):
+            return await of_records(run, objects)
+        return await write.values(run, await read.values(run, objects))
+
+    return _Column(key, values, read.waits or write.waits)
 
 
-async def _themselves(_: Run, objects: Sequence[Any]) -> Sequence[Any]:
-    return objects
+def _always(value: str) -> Callable[[Run, Sequence[Any] | Records], Awaitable[list[Any]]]:
+    async def values(_: Run, objects: Sequence[Any] | Records) -> list[Any]:
+        return [value] * len(objects.rows if isinstance(objects, Records) else objects)
 
-
-def _always(value: str) -> Write:
-    async def write(_: Run, objects: Sequence[Any]) -> list[Any]:
-        return [value] * len(objects)
-
-    return Write(write)
+    return values
 
 
 def _deciding(document: DocumentNode, operation: OperationDefinitionNode) -> tuple[str, ...]:

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, TypeGuard
 
-from graphql import FieldNode, GraphQLField, GraphQLObjectType, GraphQLResolveInfo, GraphQLSchema, OperationDefinitionNode
+from graphql import FieldNode, GraphQLField, GraphQLObjectType, GraphQLSchema, OperationDefinitionNode
 from graphql.execution.values import VariableValues, get_argument_values
 from graphql.pyutils import Path
 from graphql.type import GraphQLResolveInfoHelpers
-from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.field import StrawberryField
 from strawberry.types.info import Info
 
+from api.graphql.plans.described import described_by
 from api.graphql.plans.errors import Unplannable, Unplanned
+from api.graphql.plans.records import InfoWithColumns
 
 # The key in a field's metadata of what reads it for many objects at once.
 _FOR_ALL = "for_all"
@@ -32,9 +33,9 @@ class Run:
     context: Any
     variables: VariableValues
 
-    def info(self, field: "PlannedField") -> GraphQLResolveInfo[Any]:
+    def info(self, field: "PlannedField") -> InfoWithColumns:
         """As graphql-core makes it, but that it is the same for all objects, wherever in the answer they are."""
-        return GraphQLResolveInfo(
+        info = InfoWithColumns(
             field_name=field.nodes[0].name.value,
             field_nodes=list(field.nodes),
             return_type=field.definition.type,
@@ -50,6 +51,8 @@ class Run:
             abort_signal=None,
             async_helpers=_HELPERS,
         )
+        info.columns = field.columns
+        return info
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,8 @@ class PlannedField:
     parent: GraphQLObjectType
     definition: GraphQLField
     nodes: tuple[FieldNode, ...]
+    # Those that a resolver is told of.
+    columns: frozenset[str] | None = None
 
 
 def _is_awaitable(value: Any) -> TypeGuard[Awaitable[Any]]:
@@ -73,11 +78,6 @@ def _is_awaitable(value: Any) -> TypeGuard[Awaitable[Any]]:
 
 def _track(_: Sequence[Any]) -> None:
     """Nothing is left to be tracked: a plan waits for all that it begins."""
-
-
-def described_by(thing: GraphQLField | GraphQLObjectType) -> Any:
-    """What Strawberry made this of; None where it did not."""
-    return (thing.extensions or {}).get(GraphQLCoreConverter.DEFINITION_BACKREF)
 
 
 def for_all(read: ReadAll) -> Mapping[Any, Any]:

@@ -3,21 +3,23 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, TypeGuard
 
 from graphql import GraphQLLeafType, GraphQLObjectType, GraphQLOutputType, Undefined, is_leaf_type, is_list_type, is_non_null_type
 from graphql import is_object_type as is_object
 from strawberry.types.base import StrawberryObjectDefinition
 
+from api.graphql.plans.described import described_by
 from api.graphql.plans.errors import Unplannable, Unplanned
-from api.graphql.plans.reading import Run, described_by
+from api.graphql.plans.reading import Run
+from api.graphql.plans.records import Records
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
     """What writes many values of a type. `waits`: whether anything is waited for."""
 
-    values: Callable[[Run, Sequence[Any]], Awaitable[list[Any]]]
+    values: Callable[[Run, Sequence[Any] | Records], Awaitable[list[Any]]]
     waits: bool = False
 
 
@@ -45,8 +47,8 @@ def _present(type: GraphQLOutputType, objects: Callable[[GraphQLObjectType], Wri
 
 
 def _required(write: Write) -> Write:
-    async def write_required(run: Run, values: Sequence[Any]) -> list[Any]:
-        if any(value is None for value in values):
+    async def write_required(run: Run, values: Sequence[Any] | Records) -> list[Any]:
+        if not isinstance(values, Records) and any(value is None for value in values):
             raise Unplanned
         return await write.values(run, values)
 
@@ -54,7 +56,9 @@ def _required(write: Write) -> Write:
 
 
 def _optional(write: Write) -> Write:
-    async def write_optional(run: Run, values: Sequence[Any]) -> list[Any]:
+    async def write_optional(run: Run, values: Sequence[Any] | Records) -> list[Any]:
+        if isinstance(values, Records):
+            return await write.values(run, values)
         present = [value for value in values if value is not None]
         if not present:
             return [None] * len(values)
@@ -68,8 +72,11 @@ def _optional(write: Write) -> Write:
 
 
 def _lists(write: Write) -> Write:
-    async def write_lists(run: Run, values: Sequence[Any]) -> list[Any]:
-        if not all(isinstance(value, list | tuple) for value in values):
+    async def write_lists(run: Run, values: Sequence[Any] | Records) -> list[Any]:
+        if _are_records(values):
+            written = iter(await write.values(run, Records.joined(values)))
+            return [list(islice(written, len(value.rows))) for value in values]
+        if isinstance(values, Records) or not all(isinstance(value, list | tuple) for value in values):
             raise Unplanned
         written = iter(await write.values(run, [item for value in values for item in value]))
         return [list(islice(written, len(value))) for value in values]
@@ -84,7 +91,11 @@ def _objects(type: GraphQLObjectType, write: Write) -> Write:
     # A generic type is made once for each of its arguments; the objects are of the one that was written down.
     origin = (described.concrete_of or described).origin
 
-    async def write_objects(run: Run, values: Sequence[Any]) -> list[Any]:
+    async def write_objects(run: Run, values: Sequence[Any] | Records) -> list[Any]:
+        if isinstance(values, Records):
+            return await write.values(run, values)
+        if _are_records(values):
+            return await write.values(run, Records.joined(values))
         if not all(isinstance(value, origin) for value in values):
             raise Unplanned
         return await write.values(run, values)
@@ -95,7 +106,9 @@ def _objects(type: GraphQLObjectType, write: Write) -> Write:
 def _leaves(type: GraphQLLeafType) -> Write:
     plain, coerce = _AS_IT_IS.get(type.name), type.coerce_output_value
 
-    async def write_leaves(_: Run, values: Sequence[Any]) -> list[Any]:
+    async def write_leaves(_: Run, values: Sequence[Any] | Records) -> list[Any]:
+        if isinstance(values, Records):
+            raise Unplanned
         if plain is not None and all(value.__class__ is plain for value in values) and (plain is not int or _are_small(values)):
             return list(values)
         written = [coerce(value) for value in values]
@@ -104,6 +117,10 @@ def _leaves(type: GraphQLLeafType) -> Write:
         return written
 
     return Write(write_leaves)
+
+
+def _are_records(values: Sequence[Any] | Records) -> TypeGuard[Sequence[Records]]:
+    return not isinstance(values, Records) and bool(values) and all(isinstance(value, Records) for value in values)
 
 
 def _are_small(values: Sequence[int]) -> bool:

@@ -1,0 +1,138 @@
+"""Pages of connections as statements: the columns that are asked, of what the actor can see, in order, and no row more than it takes.
+
+Each folder's index has its connections in order. So a page of several folders is made of the beginnings of all of them, and its cost is
+that of the page, however many connections there are.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from tortoise.context import require_context
+
+from api.access import Actor
+from api.connections.query import ConnectionQuery, Position
+from api.seeing import Seen, seen_by
+from models.database import records
+
+# What is not a column of the connection by that name. Those that begin with "folder__" are the folder's.
+_COMPUTED = {"next_refresh_at": "CASE WHEN {table}.renewable THEN {table}.due_at END"}
+_OF_FOLDER = "folder__"
+
+_ON_POSTGRESQL = """{beginning}
+SELECT {columns} FROM seen CROSS JOIN LATERAL (
+  SELECT {needed} FROM connection AS listed WHERE listed.folder_id = seen.id{conditions} ORDER BY {listed_order} LIMIT {most}
+) AS connection JOIN folder ON folder.id = seen.id{where} ORDER BY {order} LIMIT {most}
+"""
+_ON_SQLITE = """{beginning}
+SELECT {columns} FROM seen CROSS JOIN connection ON connection.id IN (
+  SELECT listed.id FROM connection AS listed WHERE listed.folder_id = seen.id{conditions} ORDER BY {listed_order} LIMIT {most}
+) JOIN folder ON folder.id = seen.id{where} ORDER BY {order} LIMIT {most}
+"""
+_OF_MOST = """
+SELECT {columns} FROM connection AS listed JOIN folder ON folder.id = listed.folder_id
+WHERE {seen_folder}{conditions} ORDER BY {listed_order} LIMIT {most}
+"""
+_ONE = """{beginning}
+SELECT {columns} FROM connection AS listed JOIN folder ON folder.id = listed.folder_id WHERE listed.id = $2 AND {seen_folder}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPage:
+    """Rows as the driver has them, with the columns that were asked, and with what the list is ordered by."""
+
+    rows: Sequence[Any]
+    has_next: bool
+
+
+async def record_page(
+    actor: Actor, query: ConnectionQuery, columns: Collection[str], *, first: int, after: Position | None
+) -> RecordPage | None:
+    """One page, in every folder that the actor can see or in one; None where it takes more than one statement to know what they see."""
+    seen = seen_by(actor)
+    if seen is None or not query.is_plain:
+        return None
+    statement, parameters = _statement(seen, query, frozenset(columns) | {"id", query.order.column}, first + 1, after)
+    found = await records(statement, [actor.user_id, *parameters])
+    return RecordPage(found[:first], len(found) > first)
+
+
+async def record(actor: Actor, connection_id: object, columns: Collection[str]) -> Sequence[Any] | None:
+    """One connection that the actor can see, or no row; None where it takes more than one statement to know what they see."""
+    seen = seen_by(actor)
+    if seen is None:
+        return None
+    condition = seen.seen_folder or "folder.id IN (SELECT id FROM seen)"
+    # allowed: made-statement: of constants, and of columns that are named in this code
+    statement = _ONE.format(beginning=seen.beginning, columns=_selected(frozenset(columns), "listed"), seen_folder=condition)
+    return await records(statement, [actor.user_id, connection_id])
+
+
+def _statement(seen: Seen, query: ConnectionQuery, columns: frozenset[str], most: int, after: Position | None) -> tuple[str, list[object]]:
+    parameters: list[object] = []
+
+    def place(value: object) -> str:
+        parameters.append(value)
+        return f"${len(parameters) + 1}"
+
+    column, direction = query.order.column, "DESC" if query.descending else "ASC"
+    conditions = [f" AND listed.{name} = {place(value)}" for name, value in _equal(query) if value is not None]
+    if query.statuses is not None:
+        conditions.append(f" AND listed.status IN ({', '.join(map(place, query.statuses)) or 'NULL'})")
+    if after is not None:
+        sign = "<" if query.descending else ">"
+        conditions.append(f" AND (listed.{column}, listed.id) {sign} ({place(after.value)}, {place(after.id)})")
+    within = None if query.folder_id is None else place(query.folder_id)
+    parts = {
+        "beginning": seen.beginning,
+        "listed_order": f"listed.{column} {direction}, listed.id {direction}",
+        "order": f"connection.{column} {direction}, connection.id {direction}",
+        "most": most,
+    }
+    if seen.seen_folder is not None:
+        inside = "" if within is None else f" AND listed.folder_id = {within}"
+        conditions.append(inside)
+        # allowed: made-statement: of constants, of columns that are named in this code, and of the places of parameters
+        statement = _OF_MOST.format(
+            **parts, columns=_selected(columns, "listed"), conditions="".join(conditions), seen_folder=seen.seen_folder
+        )
+        return statement, parameters
+    where = "" if within is None else f" WHERE seen.id = {within}"
+    # allowed: made-statement: as above
+    statement = _listing().format(
+        **parts, columns=_selected(columns, "connection"), needed=_needed(columns), conditions="".join(conditions), where=where
+    )
+    return statement, parameters
+
+
+def _equal(query: ConnectionQuery) -> list[tuple[str, object]]:
+    return [
+        ("connector_key", query.connector_key),
+        ("authentication_type", query.authentication_type),
+        ("is_default", query.is_default),
+    ]
+
+
+def _listing() -> str:
+    return _ON_SQLITE if require_context().db().capabilities.dialect == "sqlite" else _ON_POSTGRESQL
+
+
+@lru_cache(256)
+def _selected(columns: frozenset[str], table: str) -> str:
+    return ", ".join(f'{_expression(name, table)} AS "{name}"' for name in sorted(columns))
+
+
+@lru_cache(256)
+def _needed(columns: frozenset[str]) -> str:
+    """The connection's own columns that these are made of."""
+    plain = {name for name in columns if not name.startswith(_OF_FOLDER) and name not in _COMPUTED}
+    computed = {"renewable", "due_at"} if "next_refresh_at" in columns else set[str]()
+    return ", ".join(f"listed.{name}" for name in sorted(plain | computed))
+
+
+def _expression(name: str, table: str) -> str:
+    if name.startswith(_OF_FOLDER):
+        return f"folder.{name.removeprefix(_OF_FOLDER)}"
+    return _COMPUTED.get(name, f"{{table}}.{name}").format(table=table)

@@ -1,0 +1,72 @@
+"""Fields that are answered from columns, or found by a key: what is alike in many rows is found and written once."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from graphql import get_named_type, is_non_null_type, is_object_type
+from strawberry.types.info import Info
+
+from api.graphql.plans.described import described_by
+from api.graphql.plans.errors import Unplanned
+from api.graphql.plans.reading import PlannedField, Run
+from api.graphql.plans.records import Beside, FoundBy, InColumn, Records, how
+from api.graphql.plans.writing import Write
+
+FromRecords = Callable[[Run, Records], Awaitable[list[Any]]]
+FromAny = Callable[[Run, Sequence[Any] | Records], Awaitable[list[Any]]]
+
+
+def from_records(field: PlannedField, write: Write) -> FromRecords:
+    """What answers a field of rows. Where it is not answered from rows, it raises Unplanned."""
+    match how(field.definition):
+        case InColumn(column=column, answer=answer):
+            read = _in_column(column, answer, is_required=is_non_null_type(field.definition.type))
+            return _then(read, write) if is_object_type(get_named_type(field.definition.type)) else read
+        case Beside(prefix=prefix):
+            return lambda run, records: write.values(run, records.beside(prefix))
+    return _nothing
+
+
+def by_key(field: PlannedField, write: Write) -> FromAny | None:
+    """What answers a field that is found by a key, of rows and of objects; None where it is not."""
+    found_by = how(field.definition)
+    if not isinstance(found_by, FoundBy):
+        return None
+    described, is_required = described_by(field.definition), is_non_null_type(field.definition.type)
+
+    async def values(run: Run, objects: Sequence[Any] | Records) -> list[Any]:
+        if isinstance(objects, Records):
+            keys = [None if value is None else found_by.key(value) for value in objects.column(found_by.column)]
+        else:
+            keys = [found_by.key_of(each) for each in objects]
+        distinct = [key for key in dict.fromkeys(keys) if key is not None]
+        if is_required and None in keys:
+            raise Unplanned
+        found = await found_by.find(distinct, Info(_raw_info=run.info(field), _field=described)) if distinct else ()
+        written = {None: None} | dict(zip(distinct, await write.values(run, found), strict=True)) if distinct else {None: None}
+        return [written[key] for key in keys]
+
+    return values
+
+
+def _in_column(column: str, answer: Callable[[Any], Any] | None, *, is_required: bool) -> FromRecords:
+    async def values(_: Run, records: Records) -> list[Any]:
+        found = records.column(column)
+        if None in found:
+            if is_required:
+                raise Unplanned
+            return [None if value is None or answer is None else answer(value) for value in found] if answer else found
+        return found if answer is None else list(map(answer, found))
+
+    return values
+
+
+def _then(read: FromRecords, write: Write) -> FromRecords:
+    async def values(run: Run, records: Records) -> list[Any]:
+        return await write.values(run, await read(run, records))
+
+    return values
+
+
+async def _nothing(_: Run, __: Records) -> list[Any]:
+    raise Unplanned
