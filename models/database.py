@@ -16,7 +16,7 @@ from models.database_url import DatabaseUrl, Dialect, InvalidDatabaseUrl
 from models.engines.context import connected, current
 from models.engines.transaction import Outermost, Savepoint
 from models.migrating import MigrationBroke, has_table, later_migrations, migrate, pending_migrations
-from models.rows import instance, read_json, records, rows, text_of_time
+from models.rows import instance, read_json, read_jsons, records, rows, texts_of_times
 from models.sqlite_file import CorruptDatabase
 
 __all__ = [
@@ -34,9 +34,10 @@ __all__ = [
     "open_database",
     "pending_migrations",
     "read_json",
+    "read_jsons",
     "records",
     "rows",
-    "text_of_time",
+    "texts_of_times",
     "transaction",
 ]
 

@@ -93,14 +93,22 @@ def _for_sqlite(parameter: object) -> object:
             return other
 
 
-def text_of_time(value: Any) -> Any:
-    """A time of `records` as JSON has it: a datetime in UTC where the driver gives one, and else its text."""
-    return value.replace(" ", "T", 1) if isinstance(value, str) else value
+def texts_of_times(values: Sequence[Any]) -> Sequence[Any]:
+    """Times of a column of `records`, none of them null, as JSON has them: datetimes where the driver gives those, else texts."""
+    return [value.replace(" ", "T", 1) for value in values] if values and isinstance(values[0], str) else values
 
 
 def read_json(value: Any) -> Any:
     """What a JSON column of `records` holds."""
     return orjson.loads(value) if isinstance(value, str | bytes) else value
+
+
+def read_jsons(values: Sequence[Any]) -> Sequence[Any]:
+    """As `read_json`, of a whole column. What is alike is read once, and so is to be left as it is."""
+    if not all(isinstance(value, str) for value in values):
+        return [read_json(value) for value in values]
+    read = {value: orjson.loads(value) for value in set(values)}
+    return [read[value] for value in values]
 
 
 def _read(row: dict[str, Any], types: Mapping[str, type]) -> dict[str, Any]:

@@ -7,12 +7,13 @@ that of the page, however many connections there are.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import count, islice
 from typing import Any
 
 from tortoise.context import require_context
 
 from api.access import Actor
-from api.connections.query import ConnectionQuery, Position
+from api.connections.query import ConnectionQuery, OrderField, Position
 from api.seeing import Seen, seen_by
 from models.database import records
 
@@ -32,7 +33,7 @@ SELECT {columns} FROM seen CROSS JOIN connection ON connection.id IN (
 """
 _OF_MOST = """
 SELECT {columns} FROM connection AS listed JOIN folder ON folder.id = listed.folder_id
-WHERE {seen_folder}{conditions} ORDER BY {listed_order} LIMIT {most}
+WHERE {seen_folder}{conditions}{inside} ORDER BY {listed_order} LIMIT {most}
 """
 _ONE = """{beginning}
 SELECT {columns} FROM connection AS listed JOIN folder ON folder.id = listed.folder_id WHERE listed.id = $2 AND {seen_folder}
@@ -64,59 +65,86 @@ async def record(actor: Actor, connection_id: object, columns: Collection[str]) 
     seen = seen_by(actor)
     if seen is None:
         return None
+    return await records(_text_of_one(seen, frozenset(columns)), [actor.user_id, connection_id])
+
+
+@lru_cache(256)
+def _text_of_one(seen: Seen, columns: frozenset[str]) -> str:
     condition = seen.seen_folder or "folder.id IN (SELECT id FROM seen)"
     # allowed: made-statement: of constants, and of columns that are named in this code
-    statement = _ONE.format(beginning=seen.beginning, columns=_selected(frozenset(columns), "listed"), seen_folder=condition)
-    return await records(statement, [actor.user_id, connection_id])
+    return _ONE.format(beginning=seen.beginning, columns=_selected(columns, "listed"), seen_folder=condition)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """All of a statement but the values in it."""
+
+    seen: Seen
+    columns: frozenset[str]
+    order: OrderField
+    descending: bool
+    most: int
+    # The columns that have a value each, how many statuses there are to choose from, and whether this goes on, and is of one folder.
+    equal: tuple[str, ...]
+    statuses: int | None
+    goes_on: bool
+    is_of_folder: bool
+    is_sqlite: bool
+
+    def text(self) -> str:
+        place = map("${}".format, count(2))
+        column, direction = self.order.column, "DESC" if self.descending else "ASC"
+        conditions = [f" AND listed.{name} = {next(place)}" for name in self.equal]
+        if self.statuses is not None:
+            conditions.append(f" AND listed.status IN ({', '.join(islice(place, self.statuses)) or 'NULL'})")
+        if self.goes_on:
+            conditions.append(f" AND (listed.{column}, listed.id) {'<' if self.descending else '>'} ({next(place)}, {next(place)})")
+        folder = next(place) if self.is_of_folder else None
+        parts = {
+            "conditions": "".join(conditions),
+            "listed_order": f"listed.{column} {direction}, listed.id {direction}",
+            "order": f"connection.{column} {direction}, connection.id {direction}",
+            "most": self.most,
+        }
+        if self.seen.seen_folder is not None:
+            inside = "" if folder is None else f" AND listed.folder_id = {folder}"
+            # allowed: made-statement: of constants, of columns that are named in this code, and of the places of parameters
+            return _OF_MOST.format(**parts, columns=_selected(self.columns, "listed"), seen_folder=self.seen.seen_folder, inside=inside)
+        # allowed: made-statement: as above
+        return (_ON_SQLITE if self.is_sqlite else _ON_POSTGRESQL).format(
+            **parts,
+            beginning=self.seen.beginning,
+            columns=_selected(self.columns, "connection"),
+            needed=_needed(self.columns),
+            where="" if folder is None else f" WHERE seen.id = {folder}",
+        )
+
+
+_text = lru_cache(256)(_Shape.text)
 
 
 def _statement(seen: Seen, query: ConnectionQuery, columns: frozenset[str], most: int, after: Position | None) -> tuple[str, list[object]]:
-    parameters: list[object] = []
-
-    def place(value: object) -> str:
-        parameters.append(value)
-        return f"${len(parameters) + 1}"
-
-    column, direction = query.order.column, "DESC" if query.descending else "ASC"
-    conditions = [f" AND listed.{name} = {place(value)}" for name, value in _equal(query) if value is not None]
-    if query.statuses is not None:
-        conditions.append(f" AND listed.status IN ({', '.join(map(place, query.statuses)) or 'NULL'})")
-    if after is not None:
-        sign = "<" if query.descending else ">"
-        conditions.append(f" AND (listed.{column}, listed.id) {sign} ({place(after.value)}, {place(after.id)})")
-    within = None if query.folder_id is None else place(query.folder_id)
-    parts = {
-        "beginning": seen.beginning,
-        "listed_order": f"listed.{column} {direction}, listed.id {direction}",
-        "order": f"connection.{column} {direction}, connection.id {direction}",
-        "most": most,
+    equal = {
+        "connector_key": query.connector_key,
+        "authentication_type": query.authentication_type,
+        "is_default": query.is_default,
     }
-    if seen.seen_folder is not None:
-        inside = "" if within is None else f" AND listed.folder_id = {within}"
-        conditions.append(inside)
-        # allowed: made-statement: of constants, of columns that are named in this code, and of the places of parameters
-        statement = _OF_MOST.format(
-            **parts, columns=_selected(columns, "listed"), conditions="".join(conditions), seen_folder=seen.seen_folder
-        )
-        return statement, parameters
-    where = "" if within is None else f" WHERE seen.id = {within}"
-    # allowed: made-statement: as above
-    statement = _listing().format(
-        **parts, columns=_selected(columns, "connection"), needed=_needed(columns), conditions="".join(conditions), where=where
+    given = {name: value for name, value in equal.items() if value is not None}
+    shape = _Shape(
+        seen,
+        columns,
+        query.order,
+        query.descending,
+        most,
+        equal=tuple(given),
+        statuses=None if query.statuses is None else len(query.statuses),
+        goes_on=after is not None,
+        is_of_folder=query.folder_id is not None,
+        is_sqlite=require_context().db().capabilities.dialect == "sqlite",
     )
-    return statement, parameters
-
-
-def _equal(query: ConnectionQuery) -> list[tuple[str, object]]:
-    return [
-        ("connector_key", query.connector_key),
-        ("authentication_type", query.authentication_type),
-        ("is_default", query.is_default),
-    ]
-
-
-def _listing() -> str:
-    return _ON_SQLITE if require_context().db().capabilities.dialect == "sqlite" else _ON_POSTGRESQL
+    place = () if after is None else (after.value, after.id)
+    folder = () if query.folder_id is None else (query.folder_id,)
+    return _text(shape), [*given.values(), *(query.statuses or ()), *place, *folder]
 
 
 @lru_cache(256)

@@ -25,7 +25,7 @@ from api.graphql.statuses import StatusReason
 from api.graphql.users import User, load_user
 from api.graphql.words import FolderPermission, permissions_of, word_of
 from models import AuthenticationType, ConnectionStatus
-from models.database import read_json, text_of_time
+from models.database import read_jsons, texts_of_times
 
 if TYPE_CHECKING:
     from api.graphql.events import ConnectionEvent
@@ -69,35 +69,35 @@ class Connection:
         description="Why its status is what it is; null where nothing is wrong.", metadata=in_column("reason_json", StatusReason.of_json)
     )
     status_changed_at: datetime = strawberry.field(
-        description="Since when its status is what it is.", metadata=in_column("status_changed_at", text_of_time)
+        description="Since when its status is what it is.", metadata=in_column("status_changed_at", answers=texts_of_times)
     )
     is_default: bool = strawberry.field(
         description="Whether it is what a workflow gets that names only the folder and the connector.",
         metadata=in_column("is_default", bool),
     )
     account: str | None = strawberry.field(description="Who the provider says is signed in.", metadata=in_column("account"))
-    scopes: list[str] = strawberry.field(description="The scopes that were granted.", metadata=in_column("scopes", read_json))
+    scopes: list[str] = strawberry.field(description="The scopes that were granted.", metadata=in_column("scopes", answers=read_jsons))
     missing_scopes: list[str] = strawberry.field(
-        description="The scopes that were asked for and not granted.", metadata=in_column("missing_scopes", read_json)
+        description="The scopes that were asked for and not granted.", metadata=in_column("missing_scopes", answers=read_jsons)
     )
     expires_at: datetime | None = strawberry.field(
-        description="When the access token ends; null where it does not.", metadata=in_column("expires_at", text_of_time)
+        description="When the access token ends; null where it does not.", metadata=in_column("expires_at", answers=texts_of_times)
     )
     next_refresh_at: datetime | None = strawberry.field(
-        description="When it is renewed next; null where it is not.", metadata=in_column("next_refresh_at", text_of_time)
+        description="When it is renewed next; null where it is not.", metadata=in_column("next_refresh_at", answers=texts_of_times)
     )
     last_refreshed_at: datetime | None = strawberry.field(
-        description="When it was last renewed.", metadata=in_column("last_refreshed_at", text_of_time)
+        description="When it was last renewed.", metadata=in_column("last_refreshed_at", answers=texts_of_times)
     )
     last_verified_at: datetime | None = strawberry.field(
-        description="When the provider last took the credential.", metadata=in_column("last_verified_at", text_of_time)
+        description="When the provider last took the credential.", metadata=in_column("last_verified_at", answers=texts_of_times)
     )
     last_used_at: datetime | None = strawberry.field(
-        description="When its credential was last given out.", metadata=in_column("last_used_at", text_of_time)
+        description="When its credential was last given out.", metadata=in_column("last_used_at", answers=texts_of_times)
     )
-    created_at: datetime = strawberry.field(description="When it was made.", metadata=in_column("created_at", text_of_time))
+    created_at: datetime = strawberry.field(description="When it was made.", metadata=in_column("created_at", answers=texts_of_times))
     updated_at: datetime = strawberry.field(
-        description="When something about it last changed.", metadata=in_column("updated_at", text_of_time)
+        description="When something about it last changed.", metadata=in_column("updated_at", answers=texts_of_times)
     )
 
     @classmethod

@@ -254,7 +254,7 @@ class ConnectorQuery:
         cursor = cursors.write(page[-1].key) if page else None
         return ConnectorPage(
             nodes=[Connector.of(connector) for connector in page],
-            page_info=PageInfo(end_cursor=cursor, has_next_page=len(rest) > len(page)),
+            page_info=PageInfo(cursor=lambda: cursor, has_next_page=len(rest) > len(page)),
             count=counted(len(found)),
             categories=_categories(wanted, installed, info),
         )

@@ -1,12 +1,13 @@
 """Lists of connections, wherever in the graph they hang."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 
-from api.connections.pages import record_page
+from api.connections.pages import RecordPage, record_page
 from api.connections.query import ConnectionQuery, OrderField, Position
 from api.connections.reading import Each
 from api.graphql.context import Info
@@ -83,15 +84,21 @@ async def connection_page(
     if columns is not None and (each is None or position is not None):
         page = await record_page(actor, query, columns, first=length, after=position)
         if page is not None:
-            end = cursors.write(_written(Position.of_record(page.rows[-1], query.order))) if page.rows else None
-            # Their place is where a plan alone comes, which asked for the columns.
-            nodes: Any = Records(page.rows)
-            return page_of(nodes, cursor=end, has_next=page.has_next, count=count)
+            return _page_of_records(page, query, cursors, count)
     # A cursor is of one list, so that no list beside it goes on from there.
     found = None if each is None or position is not None else await loaders.first_page.load((query, each, length))
     found = found or await reading.page(actor, query, first=length, after=position)
     cursor = cursors.write(_written(Position.of(found.rows[-1], query.order))) if found.rows else None
     return page_of([Connection.of(row) for row in found.rows], cursor=cursor, has_next=found.has_next, count=count)
+
+
+def _page_of_records(page: RecordPage, query: ConnectionQuery, cursors: Cursors, count: Callable[[], Awaitable[int]]) -> "Page[Connection]":
+    def end() -> str | None:
+        return cursors.write(_written(Position.of_record(page.rows[-1], query.order))) if page.rows else None
+
+    # In the place of objects: a plan, which asked for these columns, makes none.
+    nodes: Any = Records.of(page.rows)
+    return page_of(nodes, cursor=end, has_next=page.has_next, count=count)
 
 
 def _binding(query: ConnectionQuery) -> list[Any]:

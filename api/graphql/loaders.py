@@ -5,7 +5,7 @@ They keep nothing: all operations of a WebSocket share one context, and an answe
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from strawberry.dataloader import DataLoader
@@ -31,72 +31,76 @@ PageKey = tuple[ConnectionQuery, Each, int]
 History = tuple[list[PlacedEvent], bool]
 
 
+class Batched(Generic[Key, Value]):
+    """Makes of what reads many keys a loader: every key asked for at the same moment is read at once; None for what is not found.
+
+    A loader is made where it is first asked for, because most requests ask for few.
+    """
+
+    def __init__(self, read: Callable[[Any, Sequence[Key]], Awaitable[dict[Key, Value]]]) -> None:
+        self._read = read
+
+    def __set_name__(self, _: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, loaders: "Loaders", _: type) -> DataLoader[Key, Value | None]:
+        async def load(keys: list[Key]) -> list[Value | None]:
+            found = await self._read(loaders, list(dict.fromkeys(keys)))
+            return [found.get(key) for key in keys]
+
+        # From now on it is found there, and this is not asked again.
+        made = loaders.__dict__[self._name] = DataLoader(load, cache=False)
+        return made
+
+
 class Loaders:
     def __init__(self, patchbay: Patchbay, actor: Actor) -> None:
         self._patchbay = patchbay
         self._actor = actor
-        self.folder = _loader(self._folders)
-        self.left_behind = _loader(self._left_behind)
-        self.user = _loader(self._users)
-        self.seen_user = _loader(self._seen_users)
-        self.group = _loader(self._groups)
-        self.groups_of = _loader(self._groups_of)
-        self.first_members = _loader(self._first_members)
-        self.member_count = _loader(self._member_counts)
-        self.workspace = _loader(self._workspaces)
-        self.permissions = _loader(self._permissions)
-        self.path = _loader(self._paths)
-        self.children = _loader(self._children)
-        self.grants = _loader(self._grants)
-        self.group_grants = _loader(self._group_grants)
-        self.connection = _loader(self._connections)
-        self.oauth_app = _loader(self._oauth_apps)
-        self.app_use = _loader(self._app_uses)
-        self.previous_secret_use = _loader(self._previous_secret_uses)
-        self.offers = _loader(self._offers)
-        self.installed = _loader(self._installed)
-        self.may = _loader(self._may)
-        self.policy = _loader(self._policies)
-        self.breach = _loader(self._breaches)
-        self.first_page = _loader(self._first_pages)
-        self.page_count = _loader(self._page_counts)
-        self.first_history = _loader(self._first_histories)
-        self.history_count = _loader(self._history_counts)
 
-    async def _folders(self, ids: Sequence[UUID]) -> dict[UUID, models.Folder]:
+    @Batched
+    async def folder(self, ids: Sequence[UUID]) -> dict[UUID, models.Folder]:
         """Only those that the viewer can see."""
         return await self._patchbay.access.folders(self._actor, ids)
 
-    async def _left_behind(self, ids: Sequence[UUID]) -> dict[UUID, models.Folder]:
+    @Batched
+    async def left_behind(self, ids: Sequence[UUID]) -> dict[UUID, models.Folder]:
         """Workspaces in which there is something that an administrator may hand over, without seeing what else is in them."""
         if not self._actor.may_administer:
             return {}
         return {folder.id: folder for folder in await models.Folder.filter(id__in=list(ids), kind=FolderKind.PERSONAL)}
 
-    async def _seen_users(self, ids: Sequence[UUID]) -> dict[UUID, models.User]:
+    @Batched
+    async def seen_user(self, ids: Sequence[UUID]) -> dict[UUID, models.User]:
         return await self._patchbay.directory.find_users(self._actor, ids)
 
-    async def _groups(self, ids: Sequence[UUID]) -> dict[UUID, models.Group]:
+    @Batched
+    async def group(self, ids: Sequence[UUID]) -> dict[UUID, models.Group]:
         """Only those that the viewer can see."""
         return await self._patchbay.directory.find_groups(self._actor, ids)
 
-    async def _groups_of(self, user_ids: Sequence[UUID]) -> dict[UUID, list[models.Group]]:
+    @Batched
+    async def groups_of(self, user_ids: Sequence[UUID]) -> dict[UUID, list[models.Group]]:
         return await self._patchbay.directory.groups_of(self._actor, user_ids)
 
-    async def _first_members(self, keys: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], UserSlice]:
+    @Batched
+    async def first_members(self, keys: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], UserSlice]:
         found: dict[tuple[UUID, int], UserSlice] = {}
         for first, ids in _alike((first, id) for id, first in keys).items():
             members = await self._patchbay.directory.first_members(ids, first=first)
             found |= {(id, first): several for id, several in members.items()}
         return found
 
-    async def _member_counts(self, group_ids: Sequence[UUID]) -> dict[UUID, int]:
+    @Batched
+    async def member_count(self, group_ids: Sequence[UUID]) -> dict[UUID, int]:
         return await self._patchbay.directory.count_members(group_ids)
 
-    async def _users(self, ids: Sequence[UUID]) -> dict[UUID, models.User]:
+    @Batched
+    async def user(self, ids: Sequence[UUID]) -> dict[UUID, models.User]:
         return {user.id: user for user in await models.User.filter(id__in=list(ids))}
 
-    async def _workspaces(self, user_ids: Sequence[UUID]) -> dict[UUID, models.Folder]:
+    @Batched
+    async def workspace(self, user_ids: Sequence[UUID]) -> dict[UUID, models.Folder]:
         """The viewer's own: nobody else's can be seen."""
         if self._actor.user_id not in user_ids:
             return {}
@@ -106,57 +110,72 @@ class Loaders:
             return {}
         return {self._actor.user_id: mine}
 
-    async def _permissions(self, folder_ids: Sequence[UUID]) -> dict[UUID, Permission]:
+    @Batched
+    async def permissions(self, folder_ids: Sequence[UUID]) -> dict[UUID, Permission]:
         return await self._patchbay.access.permissions(self._actor, folder_ids)
 
-    async def _paths(self, folder_ids: Sequence[UUID]) -> dict[UUID, str]:
+    @Batched
+    async def path(self, folder_ids: Sequence[UUID]) -> dict[UUID, str]:
         """From the uppermost folder that the viewer can see."""
         tree = await self._patchbay.folders.with_ancestors(folder_ids)
         visible = await self._patchbay.access.permissions(self._actor, list(tree))
         return paths_of([folder for folder in tree.values() if folder.id in visible])
 
-    async def _children(self, folder_ids: Sequence[UUID]) -> dict[UUID, list[models.Folder]]:
+    @Batched
+    async def children(self, folder_ids: Sequence[UUID]) -> dict[UUID, list[models.Folder]]:
         return await self._patchbay.folders.children(folder_ids)
 
-    async def _grants(self, folder_ids: Sequence[UUID]) -> dict[UUID, list[Grant]]:
+    @Batched
+    async def grants(self, folder_ids: Sequence[UUID]) -> dict[UUID, list[Grant]]:
         return await self._patchbay.folders.grants(folder_ids)
 
-    async def _group_grants(self, folder_ids: Sequence[UUID]) -> dict[UUID, list[GroupGrant]]:
+    @Batched
+    async def group_grants(self, folder_ids: Sequence[UUID]) -> dict[UUID, list[GroupGrant]]:
         return await self._patchbay.folders.group_grants(folder_ids)
 
-    async def _connections(self, ids: Sequence[UUID]) -> dict[UUID, models.Connection]:
+    @Batched
+    async def connection(self, ids: Sequence[UUID]) -> dict[UUID, models.Connection]:
         """Only those that the viewer can see."""
         found = await models.Connection.filter(id__in=list(ids))
         visible = await self._patchbay.access.permissions(self._actor, {connection.folder_id for connection in found})
         return {connection.id: connection for connection in found if connection.folder_id in visible}
 
-    async def _oauth_apps(self, ids: Sequence[UUID]) -> dict[UUID, models.OAuthApp]:
+    @Batched
+    async def oauth_app(self, ids: Sequence[UUID]) -> dict[UUID, models.OAuthApp]:
         return {app.id: app for app in await models.OAuthApp.filter(id__in=list(ids))}
 
-    async def _app_uses(self, app_ids: Sequence[UUID]) -> dict[UUID, int]:
+    @Batched
+    async def app_use(self, app_ids: Sequence[UUID]) -> dict[UUID, int]:
         return await self._patchbay.oauth_apps.connection_counts(app_ids)
 
-    async def _previous_secret_uses(self, app_ids: Sequence[UUID]) -> dict[UUID, int]:
+    @Batched
+    async def previous_secret_use(self, app_ids: Sequence[UUID]) -> dict[UUID, int]:
         return await self._patchbay.oauth_apps.previous_secret_counts(app_ids)
 
-    async def _offers(self, connector_keys: Sequence[str]) -> dict[str, list[Offer]]:
+    @Batched
+    async def offers(self, connector_keys: Sequence[str]) -> dict[str, list[Offer]]:
         return await self._patchbay.offers.of(self._actor.user_id, connector_keys)
 
-    async def _installed(self, connector_keys: Sequence[str]) -> dict[str, bool]:
+    @Batched
+    async def installed(self, connector_keys: Sequence[str]) -> dict[str, bool]:
         return dict.fromkeys(await self._patchbay.installed.among(connector_keys), True)
 
-    async def _may(self, permissions: Sequence[OrganizationPermission]) -> dict[OrganizationPermission, bool]:
+    @Batched
+    async def may(self, permissions: Sequence[OrganizationPermission]) -> dict[OrganizationPermission, bool]:
         """What the viewer may do that has to do with no folder."""
         return {permission: await self._patchbay.access.may(self._actor, permission) for permission in permissions}
 
-    async def _policies(self, ids: Sequence[UUID]) -> dict[UUID, models.ConnectorPolicy]:
+    @Batched
+    async def policy(self, ids: Sequence[UUID]) -> dict[UUID, models.ConnectorPolicy]:
         """Only for administrators."""
         return await self._patchbay.policies.find(self._actor, ids)
 
-    async def _breaches(self, policy_ids: Sequence[UUID]) -> dict[UUID, Breach]:
+    @Batched
+    async def breach(self, policy_ids: Sequence[UUID]) -> dict[UUID, Breach]:
         return await self._patchbay.policy_effects.breaches(self._actor, policy_ids)
 
-    async def _first_pages(self, keys: Sequence[PageKey]) -> dict[PageKey, Slice]:
+    @Batched
+    async def first_page(self, keys: Sequence[PageKey]) -> dict[PageKey, Slice]:
         found: dict[PageKey, Slice] = {}
         for (shared, each, first), queries in _alike(((_shared(query, each), each, first), query) for query, each, first in keys).items():
             values = {query: getattr(query, each) for query in queries}
@@ -164,7 +183,8 @@ class Loaders:
             found |= {(query, each, first): pages[value] for query, value in values.items()}
         return found
 
-    async def _page_counts(self, keys: Sequence[ListKey]) -> dict[ListKey, int]:
+    @Batched
+    async def page_count(self, keys: Sequence[ListKey]) -> dict[ListKey, int]:
         found: dict[ListKey, int] = {}
         for (shared, each), queries in _alike(((_shared(query, each), each), query) for query, each in keys).items():
             values = {query: getattr(query, each) for query in queries}
@@ -172,14 +192,16 @@ class Loaders:
             found |= {(query, each): counts[value] for query, value in values.items()}
         return found
 
-    async def _first_histories(self, keys: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], History]:
+    @Batched
+    async def first_history(self, keys: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], History]:
         found: dict[tuple[UUID, int], History] = {}
         for first, ids in _alike((first, id) for id, first in keys).items():
             histories = await self._patchbay.feed.first_histories(self._actor, ids, first=first)
             found |= {(id, first): history for id, history in histories.items()}
         return found
 
-    async def _history_counts(self, connection_ids: Sequence[UUID]) -> dict[UUID, int]:
+    @Batched
+    async def history_count(self, connection_ids: Sequence[UUID]) -> dict[UUID, int]:
         return await self._patchbay.feed.count_histories(self._actor, connection_ids)
 
 
@@ -193,13 +215,3 @@ def _alike(pairs: Iterable[tuple[Key, Value]]) -> dict[Key, list[Value]]:
     for key, value in pairs:
         groups.setdefault(key, []).append(value)
     return groups
-
-
-def _loader(read: Callable[[Sequence[Key]], Awaitable[dict[Key, Value]]]) -> DataLoader[Key, Value | None]:
-    """Every key asked for at the same moment, read at once; None for what is not found."""
-
-    async def load(keys: list[Key]) -> list[Value | None]:
-        found = await read(list(dict.fromkeys(keys)))
-        return [found.get(key) for key in keys]
-
-    return DataLoader(load, cache=False)

@@ -29,7 +29,12 @@ After = Annotated[str | None, strawberry.argument(description="The end cursor of
 
 @strawberry.type(description="Where a page ends.")
 class PageInfo:
-    end_cursor: str | None = strawberry.field(description="Hand it to `after` for the next page; null where the page is empty.")
+    cursor: strawberry.Private[Callable[[], str | None]]
+
+    @strawberry.field(description="Hand it to `after` for the next page; null where the page is empty.")
+    def end_cursor(self) -> str | None:
+        return self.cursor()
+
     has_next_page: bool = strawberry.field(description="Whether there is a next page.")
 
 
@@ -95,8 +100,12 @@ def checked_search(text: str | None) -> str | None:
     return text
 
 
-def page_of(nodes: list[Node], *, cursor: str | None, has_next: bool, count: Callable[[], Awaitable[int]]) -> Page[Node]:
-    return Page(nodes=nodes, page_info=PageInfo(end_cursor=cursor, has_next_page=has_next), count=count)
+def page_of(
+    nodes: list[Node], *, cursor: str | Callable[[], str | None] | None, has_next: bool, count: Callable[[], Awaitable[int]]
+) -> Page[Node]:
+    """`cursor`: of the last of these nodes; or what writes it, where it is asked for."""
+    write = cursor if callable(cursor) else lambda: cursor
+    return Page(nodes=nodes, page_info=PageInfo(cursor=write, has_next_page=has_next), count=count)
 
 
 def counted(total: int) -> Callable[[], Awaitable[int]]:

@@ -9,6 +9,7 @@ import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, nullcontext
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any, cast
 
 import orjson
@@ -283,12 +284,17 @@ async def _context(patchbay: Patchbay, request: Request) -> Context:
 
 
 async def _asked_by_post(request: AsyncHTTPRequestAdapter) -> dict[str, Any]:
-    kind, parameters = parse_content_type(request.content_type or "")
-    # In the extended notation of RFC 2231 a parameter is three values, whatever the types say; nobody writes JSON's so.
-    charset: object = parameters.get("charset", "utf-8")
-    if kind.lower() != _JSON or not isinstance(charset, str) or charset.lower() not in ("utf-8", "utf8"):
+    if not _is_json(request.content_type or ""):
         raise NotExecuted(415, "Send the operation as application/json, in UTF-8.")
     return read_object_with_document(await request.get_body())
+
+
+@lru_cache(64)
+def _is_json(content_type: str) -> bool:
+    kind, parameters = parse_content_type(content_type)
+    # In the extended notation of RFC 2231 a parameter is three values, whatever the types say; nobody writes JSON's so.
+    charset: object = parameters.get("charset", "utf-8")
+    return kind.lower() == _JSON and isinstance(charset, str) and charset.lower() in ("utf-8", "utf8")
 
 
 def _asked_by_get(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -315,6 +321,8 @@ def _media(request: Request | WebSocket) -> str:
     return _JSON if preferred == _STREAM else preferred
 
 
+# Clients have few ways to say what they like, and a header is no longer than the server takes it.
+@lru_cache(64)
 def _preferred(accept: str) -> str:
     """Which of our media types the client likes best; plain JSON where it does not say."""
     ranked = sorted((_quality(part), -place, part.partition(";")[0].strip().lower()) for place, part in enumerate(accept.split(",")))

@@ -9,18 +9,18 @@ from strawberry.types.info import Info
 from api.graphql.plans.described import described_by
 from api.graphql.plans.errors import Unplanned
 from api.graphql.plans.reading import PlannedField, Run
-from api.graphql.plans.records import Beside, FoundBy, InColumn, Records, how
+from api.graphql.plans.records import AnswerAll, Beside, FoundBy, InColumn, Records, how
 from api.graphql.plans.writing import Write
 
-FromRecords = Callable[[Run, Records], Awaitable[list[Any]]]
-FromAny = Callable[[Run, Sequence[Any] | Records], Awaitable[list[Any]]]
+FromRecords = Callable[[Run, Records], Awaitable[Sequence[Any]]]
+FromAny = Callable[[Run, Sequence[Any] | Records], Awaitable[Sequence[Any]]]
 
 
 def from_records(field: PlannedField, write: Write) -> FromRecords:
     """What answers a field of rows. Where it is not answered from rows, it raises Unplanned."""
     match how(field.definition):
-        case InColumn(column=column, answer=answer):
-            read = _in_column(column, answer, is_required=is_non_null_type(field.definition.type))
+        case InColumn(column=column, answers=answers):
+            read = _in_column(column, answers, is_required=is_non_null_type(field.definition.type))
             return _then(read, write) if is_object_type(get_named_type(field.definition.type)) else read
         case Beside(prefix=prefix):
             return lambda run, records: write.values(run, records.beside(prefix))
@@ -49,24 +49,27 @@ def by_key(field: PlannedField, write: Write) -> FromAny | None:
     return values
 
 
-def _in_column(column: str, answer: Callable[[Any], Any] | None, *, is_required: bool) -> FromRecords:
-    async def values(_: Run, records: Records) -> list[Any]:
+def _in_column(column: str, answers: AnswerAll | None, *, is_required: bool) -> FromRecords:
+    async def values(_: Run, records: Records) -> Sequence[Any]:
         found = records.column(column)
-        if None in found:
-            if is_required:
-                raise Unplanned
-            return [None if value is None or answer is None else answer(value) for value in found] if answer else found
-        return found if answer is None else list(map(answer, found))
+        if None not in found:
+            return found if answers is None else answers(found)
+        if is_required:
+            raise Unplanned
+        if answers is None:
+            return found
+        answered = iter(answers([value for value in found if value is not None]))
+        return [None if value is None else next(answered) for value in found]
 
     return values
 
 
 def _then(read: FromRecords, write: Write) -> FromRecords:
-    async def values(run: Run, records: Records) -> list[Any]:
+    async def values(run: Run, records: Records) -> Sequence[Any]:
         return await write.values(run, await read(run, records))
 
     return values
 
 
-async def _nothing(_: Run, __: Records) -> list[Any]:
+async def _nothing(_: Run, __: Records) -> Sequence[Any]:
     raise Unplanned

@@ -91,23 +91,27 @@ class _Column:
     """One field of many objects."""
 
     key: str
-    values: Callable[[Run, Sequence[Any] | Records], Awaitable[list[Any]]]
+    values: Callable[[Run, Sequence[Any] | Records], Awaitable[Sequence[Any]]]
+    # Whether anything is waited for: of objects, and of records.
     waits: bool
+    waits_of_records: bool = False
 
 
 def _selection(collector: Collector, type: GraphQLObjectType, selections: Sequence[SelectionSetNode]) -> Write:
     """What writes objects of this type with the fields that are selected."""
     columns = [_column(collector, type, key, nodes) for key, nodes in collector.fields(type, selections).items()]
     keys = [column.key for column in columns]
-    waiting = [column for column in columns if column.waits]
+    waiting = [(column, column.waits) for column in columns]
+    waiting_of_records = [(column, column.waits_of_records) for column in columns]
 
     async def write(run: Run, objects: Sequence[Any] | Records) -> list[Any]:
+        wait = waiting_of_records if isinstance(objects, Records) else waiting
         # Together, as graphql-core does: so that those who load for many see all that is wanted.
-        waited = iter(await together([column.values(run, objects) for column in waiting]) if waiting else ())
-        written = [next(waited) if column.waits else await column.values(run, objects) for column in columns]
+        waited = iter(await together([column.values(run, objects) for column, waits in wait if waits]))
+        written = [next(waited) if waits else await column.values(run, objects) for column, waits in wait]
         return [dict(zip(keys, row, strict=True)) for row in zip(*written, strict=True)] if keys else []
 
-    return Write(write, waits=bool(waiting))
+    return Write(write, waits=any(column.waits for column in columns))
 
 
 def _column(collector: Collector, type: GraphQLObjectType, key: str, nodes: Sequence[FieldNode]) -> _Column:
@@ -123,10 +127,10 @@ def _column(collector: Collector, type: GraphQLObjectType, key: str, nodes: Sequ
     columns = columns_of_field(definition, answered, selections, collector) if is_object_type(answered) else None
     field = PlannedField(type, definition, tuple(nodes), columns)
     if (keyed := by_key(field, write)) is not None:
-        return _Column(key, keyed, waits=True)
+        return _Column(key, keyed, waits=True, waits_of_records=True)
     read, of_records = reader(field), from_records(field, write)
 
-    async def values(run: Run, objects: Sequence[Any] | Records) -> list[Any]:
+    async def values(run: Run, objects: Sequence[Any] | Records) -> Sequence[Any]:
         if isinstance(objects, Records):
             return await of_records(run, objects)
         return await write.values(run, await read.values(run, objects))
@@ -136,7 +140,7 @@ def _column(collector: Collector, type: GraphQLObjectType, key: str, nodes: Sequ
 
 def _always(value: str) -> Callable[[Run, Sequence[Any] | Records], Awaitable[list[Any]]]:
     async def values(_: Run, objects: Sequence[Any] | Records) -> list[Any]:
-        return [value] * len(objects.rows if isinstance(objects, Records) else objects)
+        return [value] * (objects.length if isinstance(objects, Records) else len(objects))
 
     return values
 

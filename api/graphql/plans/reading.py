@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, TypeGuard
 
-from graphql import FieldNode, GraphQLField, GraphQLObjectType, GraphQLSchema, OperationDefinitionNode
+from graphql import FieldNode, GraphQLField, GraphQLObjectType, GraphQLSchema, OperationDefinitionNode, VariableNode, Visitor, visit
 from graphql.execution.values import VariableValues, get_argument_values
 from graphql.pyutils import Path
 from graphql.type import GraphQLResolveInfoHelpers
+from strawberry.types.arguments import convert_arguments
 from strawberry.types.field import StrawberryField
+from strawberry.types.fields.resolver import StrawberryResolver
 from strawberry.types.info import Info
 
 from api.graphql.plans.described import described_by
@@ -114,16 +116,15 @@ def _together(field: PlannedField, described: StrawberryField, read_all: ReadAll
 
 
 def _resolver(field: PlannedField, described: StrawberryField) -> Read:
-    resolve = field.definition.resolve
-    if resolve is None:
-        raise Unplannable
+    call = _Call(field, described)
 
     async def read(run: Run, objects: Sequence[Any]) -> Sequence[Any]:
-        info, arguments = run.info(field), get_argument_values(field.definition, field.nodes[0], run.variables)
+        info = Info(_raw_info=run.info(field), _field=described)
+        arguments = call.arguments(run, info)
         values: list[Any] = []
         try:
             for each in objects:
-                values.append(resolve(each, info, **arguments))  # noqa: PERF401  what was begun must be known where one raises
+                values.append(call.value(each, info, arguments))  # noqa: PERF401  what was begun must be known where one raises
         except BaseException:
             _close(values)
             raise
@@ -138,6 +139,55 @@ def _resolver(field: PlannedField, described: StrawberryField) -> Read:
     return Read(read, waits=described.is_async)
 
 
+class _Call:
+    """Calls a resolver as Strawberry does, but that arguments in which there is no variable are converted once."""
+
+    def __init__(self, field: PlannedField, described: StrawberryField) -> None:
+        if described.base_resolver is None:
+            raise Unplannable
+        self._field = field
+        self._described = described
+        self._resolver: StrawberryResolver[Any] = described.base_resolver
+        self._is_constant = not _has_variables(field.nodes[0])
+        self._constant: dict[str, Any] | None = None
+
+    def arguments(self, run: Run, info: Info[Any, Any]) -> Mapping[str, Any]:
+        if self._constant is not None:
+            return self._constant
+        given = get_argument_values(self._field.definition, self._field.nodes[0], run.variables)
+        strawberry = info.schema
+        arguments = convert_arguments(
+            given,
+            self._described.arguments,
+            scalar_registry=strawberry.schema_converter.scalar_registry,
+            config=strawberry.config,
+            info=info,
+        )
+        if self._is_constant:
+            self._constant = arguments
+        return arguments
+
+    def value(self, source: Any, info: Info[Any, Any], arguments: Mapping[str, Any]) -> Any:
+        """What the resolver hands out, or an awaitable of that. It asks for the object, and for `info`, by its parameters."""
+        resolver = self._resolver
+        more = {each.name: source for each in (resolver.parent_parameter, resolver.root_parameter) if each is not None}
+        if resolver.info_parameter is not None:
+            more[resolver.info_parameter.name] = info
+        return resolver(source, **arguments, **more) if resolver.self_parameter else resolver(**arguments, **more)
+
+
+def _has_variables(node: FieldNode) -> bool:
+    found: list[VariableNode] = []
+
+    class Finding(Visitor):
+        def enter_variable(self, variable: VariableNode, *_: Any) -> None:
+            found.append(variable)
+
+    for argument in node.arguments or ():
+        visit(argument, Finding())
+    return bool(found)
+
+
 def _close(values: Sequence[Any]) -> None:
     """Give up what was begun and is not waited for."""
     for value in values:
@@ -150,8 +200,8 @@ async def together(waited: Sequence[Awaitable[Any]]) -> list[Any]:
 
     Only once all are over: who is cancelled may take along what others wait for too.
     """
-    if len(waited) == 1:
-        return [await waited[0]]
+    if len(waited) < 2:
+        return [await each for each in waited]
     found = await asyncio.gather(*waited, return_exceptions=True)
     for each in found:
         if isinstance(each, BaseException):

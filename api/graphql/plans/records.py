@@ -12,6 +12,7 @@ Where any field is asked that has none of these, no columns are told, and the re
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from graphql import FieldNode, GraphQLField, GraphQLObjectType, GraphQLResolveInfo, SelectionSetNode, get_named_type, is_object_type
@@ -27,6 +28,7 @@ _LISTED = "lists_records"
 _BETWEEN = "__"
 
 Make = Callable[[Any], Any]
+AnswerAll = Callable[[Sequence[Any]], Sequence[Any]]
 FindAll = Callable[[Sequence[Any], Info[Any, Any]], Awaitable[Sequence[Any]]]
 
 
@@ -38,34 +40,44 @@ class Collects(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """Rows that are read by the names of their columns. Those of an object that stands beside have names that begin with `prefix`."""
+    """Rows, column by column. Those of an object that stands beside have names that begin with `prefix`."""
 
-    rows: Sequence[Any]
+    columns: Mapping[str, Sequence[Any]]
+    length: int
     prefix: str = ""
 
-    def column(self, name: str) -> list[Any]:
+    @classmethod
+    def of(cls, rows: Sequence[Any]) -> "Records":
+        """Of rows as a driver gives them: values in the order of `keys()`."""
+        return cls(dict(zip(rows[0].keys(), zip(*rows, strict=True), strict=True)) if rows else {}, len(rows))
+
+    def column(self, name: str) -> Sequence[Any]:
         """Its values. Raises Unplanned where it was not read."""
-        whole = self.prefix + name
-        try:
-            return [row[whole] for row in self.rows]
-        except (KeyError, IndexError):
-            raise Unplanned from None
+        found = self.columns.get(self.prefix + name)
+        if found is None and self.length:
+            raise Unplanned
+        return found or ()
 
     def beside(self, prefix: str) -> "Records":
-        return Records(self.rows, self.prefix + prefix + _BETWEEN)
+        return Records(self.columns, self.length, self.prefix + prefix + _BETWEEN)
 
     @classmethod
     def joined(cls, several: Sequence["Records"]) -> "Records":
         """The rows of all, one after the other."""
-        return several[0] if len(several) == 1 else cls([row for records in several for row in records.rows], several[0].prefix)
+        if len(several) == 1:
+            return several[0]
+        some = [records for records in several if records.length]
+        names = some[0].columns if some else ()
+        columns = {name: [value for records in some for value in records.columns[name]] for name in names}
+        return cls(columns, sum(records.length for records in some), several[0].prefix)
 
 
 @dataclass(frozen=True, slots=True)
 class InColumn:
-    """`answer` makes what is answered of a value that is not null; without it, it is answered as it is."""
+    """`answers` makes what is answered of values of which none is null; without it, they are answered as they are."""
 
     column: str
-    answer: Make | None = None
+    answers: AnswerAll | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +98,12 @@ class FoundBy:
 How = InColumn | Beside | FoundBy
 
 
-def in_column(column: str, answer: Make | None = None) -> Mapping[Any, Any]:
-    """The metadata of a field that is answered from a column. `answer`: what makes an answer of a value that is not null."""
-    return {_HOW: InColumn(column, answer)}
+def in_column(column: str, answer: Make | None = None, *, answers: AnswerAll | None = None) -> Mapping[Any, Any]:
+    """The metadata of a field that is answered from a column.
+
+    `answer` makes what is answered of a value that is not null; `answers` of all of them at once.
+    """
+    return {_HOW: InColumn(column, answers if answer is None else partial(_each, answer))}
 
 
 def beside(prefix: str) -> Mapping[Any, Any]:
@@ -144,6 +159,10 @@ def columns_of_field(
                 return None
             found |= columns
     return found
+
+
+def _each(answer: Make, values: Sequence[Any]) -> list[Any]:
+    return list(map(answer, values))
 
 
 def _columns(type: GraphQLObjectType, selections: Sequence[SelectionSetNode], collector: Collects, prefix: str) -> frozenset[str] | None:

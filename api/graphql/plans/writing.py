@@ -75,7 +75,7 @@ def _lists(write: Write) -> Write:
     async def write_lists(run: Run, values: Sequence[Any] | Records) -> list[Any]:
         if _are_records(values):
             written = iter(await write.values(run, Records.joined(values)))
-            return [list(islice(written, len(value.rows))) for value in values]
+            return [list(islice(written, value.length)) for value in values]
         if isinstance(values, Records) or not all(isinstance(value, list | tuple) for value in values):
             raise Unplanned
         written = iter(await write.values(run, [item for value in values for item in value]))

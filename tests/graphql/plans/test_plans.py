@@ -31,7 +31,9 @@ pytestmark = [
     # What graphql-core has begun when a field fails it leaves as it is.
     pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning"),
     # Nor can it be told of where the collector meets it in a function without builtins, as those of named tuples are.
-    pytest.mark.filterwarnings("ignore:Exception ignored in. <coroutine object GraphQLCoreConverter:pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings(
+        "ignore:Exception ignored in. <coroutine object GraphQLCoreConverter:pytest.PytestUnraisableExceptionWarning"
+    ),
 ]
 
 LIST = """
