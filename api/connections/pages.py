@@ -24,12 +24,12 @@ _OF_FOLDER = "folder__"
 _ON_POSTGRESQL = """{beginning}
 SELECT {columns} FROM seen CROSS JOIN LATERAL (
   SELECT {needed} FROM connection AS listed WHERE listed.folder_id = seen.id{conditions} ORDER BY {listed_order} LIMIT {most}
-) AS connection JOIN folder ON folder.id = seen.id{where} ORDER BY {order} LIMIT {most}
+) AS connection JOIN folder ON folder.id = seen.id{inside} ORDER BY {order} LIMIT {most}
 """
 _ON_SQLITE = """{beginning}
 SELECT {columns} FROM seen CROSS JOIN connection ON connection.id IN (
   SELECT listed.id FROM connection AS listed WHERE listed.folder_id = seen.id{conditions} ORDER BY {listed_order} LIMIT {most}
-) JOIN folder ON folder.id = seen.id{where} ORDER BY {order} LIMIT {most}
+) JOIN folder ON folder.id = seen.id{inside} ORDER BY {order} LIMIT {most}
 """
 _OF_MOST = """
 SELECT {columns} FROM connection AS listed JOIN folder ON folder.id = listed.folder_id
@@ -71,7 +71,6 @@ async def record(actor: Actor, connection_id: object, columns: Collection[str]) 
 @lru_cache(256)
 def _text_of_one(seen: Seen, columns: frozenset[str]) -> str:
     condition = seen.seen_folder or "folder.id IN (SELECT id FROM seen)"
-    # allowed: made-statement: of constants, and of columns that are named in this code
     return _ONE.format(beginning=seen.beginning, columns=_selected(columns, "listed"), seen_folder=condition)
 
 
@@ -110,13 +109,14 @@ class _Shape:
             inside = "" if folder is None else f" AND listed.folder_id = {folder}"
             # allowed: made-statement: of constants, of columns that are named in this code, and of the places of parameters
             return _OF_MOST.format(**parts, columns=_selected(self.columns, "listed"), seen_folder=self.seen.seen_folder, inside=inside)
+        statement = _ON_SQLITE if self.is_sqlite else _ON_POSTGRESQL
         # allowed: made-statement: as above
-        return (_ON_SQLITE if self.is_sqlite else _ON_POSTGRESQL).format(
+        return statement.format(
             **parts,
             beginning=self.seen.beginning,
             columns=_selected(self.columns, "connection"),
             needed=_needed(self.columns),
-            where="" if folder is None else f" WHERE seen.id = {folder}",
+            inside="" if folder is None else f" AND seen.id = {folder}",
         )
 
 
