@@ -1,5 +1,9 @@
 """What Patchbay remembers: rows, and nothing that acts. Imports nothing of `api`."""
 
+import models.uncommented  # noqa: F401  # before any model is made
+
+# isort: split
+
 from models.api_token import ApiToken, ApiTokenKind
 from models.audit_entry import AuditEntry, AuditOutcome
 from models.authorization import Authorization, AuthorizationStatus
