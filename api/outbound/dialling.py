@@ -2,7 +2,6 @@
 
 import logging
 import re
-import socket
 import ssl
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,13 +11,12 @@ from datetime import timedelta
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING
 
-import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
+from api.outbound.egress import Destination, EgressRefused, ForbiddenAddress, OutboundError
 
-from api.outbound.egress import Destination, EgressGuard, EgressRefused, ForbiddenAddress, OutboundError
+if TYPE_CHECKING:
+    import aiohttp
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +27,6 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 _RESERVED_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "expect"})
 # How aiohttp words it; it has no type of its own for this.
 _HEADERS_TOO_LARGE = ("Got more than", "Too many")
-# Servers close idle connections after 5 seconds and more. Being sooner avoids sending into a connection that is about to close.
-_KEEP_ALIVE = timedelta(seconds=4)
 
 
 class Obstacle(StrEnum):
@@ -83,47 +79,20 @@ class Progress:
 
 
 # Whom the running call goes to. The tasks that aiohttp starts in order to connect inherit it.
-_current: ContextVar[Destination] = ContextVar("destination")
-
-
-def guarded_connector(guard: EgressGuard, ca_file: Path | None, *, connections: int, connections_per_host: int) -> aiohttp.TCPConnector:
-    """What opens connections, for calls inside of `reaching` alone."""
-
-    def open_socket(address: tuple[Any, ...]) -> socket.socket:
-        family, kind, _, _, sockaddr = address
-        guard.check_dial(_current.get(), sockaddr[0])
-        opened = socket.socket(family, kind, socket.IPPROTO_TCP)
-        # A body that follows its headers must not wait for them to be acknowledged: that may take 40 ms.
-        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return opened
-
-    return aiohttp.TCPConnector(
-        resolver=_GuardedResolver(guard),
-        socket_factory=open_socket,
-        use_dns_cache=False,
-        ssl=tls_context(ca_file),
-        limit=connections,
-        limit_per_host=connections_per_host,
-        keepalive_timeout=_KEEP_ALIVE.total_seconds(),
-    )
-
-
-def noting_progress() -> aiohttp.TraceConfig:
-    """What notes in the `Progress` that a request has as its `trace_request_ctx`."""
-    trace = aiohttp.TraceConfig()
-    trace.on_connection_create_end.append(_note_connection)
-    trace.on_connection_reuseconn.append(_note_connection)
-    return trace
+current_destination: ContextVar[Destination] = ContextVar("destination")
 
 
 @contextmanager
 def reaching(destination: Destination, progress: Progress) -> Iterator[None]:
-    """Call this destination in the block. Raises EgressRefused, Unreachable and AnswerTooLarge in place of aiohttp's errors.
+    """Call this destination in the block, by a session that is open. Raises EgressRefused, Unreachable and AnswerTooLarge.
 
-    Those may hold the whole URL and all headers: they are never chained.
+    They take the place of aiohttp's errors, which may hold the whole URL and all headers, and are never chained.
     """
+    # There since the session is: see `api.outbound.late`.
+    import aiohttp
+
     origin = destination.origin
-    token = _current.set(destination)
+    token = current_destination.set(destination)
     try:
         yield
     except aiohttp.ConnectionTimeoutError:
@@ -139,10 +108,12 @@ def reaching(destination: Destination, progress: Progress) -> Iterator[None]:
     except (aiohttp.ClientError, OSError):
         raise Unreachable(origin, Obstacle.EXCHANGE, may_have_arrived=progress.is_connected) from None
     finally:
-        _current.reset(token)
+        current_destination.reset(token)
 
 
-def _not_connected(error: aiohttp.ClientConnectorError, origin: str) -> OutboundError:
+def _not_connected(error: "aiohttp.ClientConnectorError", origin: str) -> OutboundError:
+    import aiohttp
+
     if isinstance(error.os_error, ForbiddenAddress):
         return EgressRefused(origin, "its address is not public")
     if isinstance(error, aiohttp.ClientConnectorDNSError):
@@ -150,31 +121,6 @@ def _not_connected(error: aiohttp.ClientConnectorError, origin: str) -> Outbound
     # A connection that is refused outright is no reset: this one was taken, and given up in the handshake.
     obstacle = Obstacle.TLS if isinstance(error.os_error, ConnectionResetError) else Obstacle.CONNECTION
     return Unreachable(origin, obstacle, may_have_arrived=False)
-
-
-async def _note_connection(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
-    context.trace_request_ctx.is_connected = True
-
-
-class _GuardedResolver(AbstractResolver):
-    def __init__(self, guard: EgressGuard) -> None:
-        self._guard = guard
-
-    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=0,
-                flags=socket.AI_NUMERICHOST,
-            )
-            for address in await self._guard.addresses(_current.get())
-        ]
-
-    async def close(self) -> None:
-        """Part of the interface; there is nothing here to close."""
 
 
 def check_head(method: str, headers: Iterable[tuple[str, str]], origin: str) -> None:

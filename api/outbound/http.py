@@ -11,28 +11,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
-import aiohttp
 from multidict import CIMultiDict, CIMultiDictProxy
-from yarl import URL
 
 from api.outbound.dialling import (
-    MAXIMUM_HEADERS,
     AnswerTooLarge,
     DeadlineExceeded,
     Obstacle,
     Progress,
     Unreachable,
     check_head,
-    guarded_connector,
-    noting_progress,
     reaching,
     tls_context,
 )
 from api.outbound.egress import Destination, EgressGuard, EgressRefused, OutboundError, origin_of
-from api.version import version
+from api.outbound.late import LateSession, Manner
+
+if TYPE_CHECKING:
+    import aiohttp
 
 __all__ = [
     "Answer",
@@ -106,8 +103,8 @@ class OutboundClient:
     def __init__(self, guard: EgressGuard, *, ca_file: Path | None = None, connections_per_host: int = 16) -> None:
         self.guard = guard
         self._ca_file = ca_file
-        self._connections_per_host = connections_per_host
-        self._session: aiohttp.ClientSession | None = None
+        manner = Manner(_CONNECTIONS, connections_per_host, headers={"Accept-Encoding": "identity"}, without=("Content-Type",))
+        self._session = LateSession(guard, ca_file, manner)
 
     @property
     def tls(self) -> ssl.SSLContext:
@@ -115,24 +112,11 @@ class OutboundClient:
         return tls_context(self._ca_file, alpn=None)
 
     async def __aenter__(self) -> Self:
-        connector = guarded_connector(self.guard, self._ca_file, connections=_CONNECTIONS, connections_per_host=self._connections_per_host)
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": f"Patchbay/{version()}", "Accept-Encoding": "identity"},
-            skip_auto_headers=("Content-Type",),
-            # The one deadline is that of `send`, over everything.
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None, sock_read=None),
-            trust_env=False,
-            max_headers=MAXIMUM_HEADERS,
-            trace_configs=[noting_progress()],
-        )
+        await self._session.__aenter__()
         return self
 
-    async def __aexit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+    async def __aexit__(self, *ending: object) -> None:
+        await self._session.__aexit__(None, None, None)
 
     async def send(self, request: OutboundRequest, *, deadline: timedelta, max_bytes: int) -> Answer:
         """Send a request and read its whole answer, whatever its status.
@@ -145,28 +129,32 @@ class OutboundClient:
         progress = Progress()
         try:
             async with asyncio.timeout(deadline.total_seconds()):
+                session = await self._session.opened()
                 with reaching(destination, progress):
-                    return await self._exchange(request, destination, progress, max_bytes)
+                    return await _exchange(session, request, destination, progress, max_bytes)
         except TimeoutError:
             raise DeadlineExceeded(destination.origin, deadline, may_have_arrived=progress.is_connected) from None
 
-    async def _exchange(self, request: OutboundRequest, destination: Destination, progress: Progress, max_bytes: int) -> Answer:
-        if self._session is None:
-            raise RuntimeError("the outbound client is not open")
-        async with self._session.request(
-            request.method,
-            URL(destination.url, encoded=True),
-            headers=request.headers,
-            data=request.body,
-            allow_redirects=False,
-            raise_for_status=False,
-            trace_request_ctx=progress,
-        ) as response:
-            body = bytearray()
-            async for chunk in response.content.iter_any():
-                body += chunk
-                if len(body) > max_bytes:
-                    # An answer that is not read to its end costs its connection: it is not used again.
-                    response.close()
-                    raise AnswerTooLarge(destination.origin, "a body", status=response.status)
-            return Answer(response.status, response.headers, bytes(body))
+
+async def _exchange(
+    session: "aiohttp.ClientSession", request: OutboundRequest, destination: Destination, progress: Progress, max_bytes: int
+) -> Answer:
+    from yarl import URL
+
+    async with session.request(
+        request.method,
+        URL(destination.url, encoded=True),
+        headers=request.headers,
+        data=request.body,
+        allow_redirects=False,
+        raise_for_status=False,
+        trace_request_ctx=progress,
+    ) as response:
+        body = bytearray()
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) > max_bytes:
+                # An answer that is not read to its end costs its connection: it is not used again.
+                response.close()
+                raise AnswerTooLarge(destination.origin, "a body", status=response.status)
+        return Answer(response.status, response.headers, bytes(body))

@@ -11,26 +11,23 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-import aiohttp
 from multidict import CIMultiDict
-from yarl import URL
 
 from api.outbound.dialling import (
-    MAXIMUM_HEADERS,
     DeadlineExceeded,
     Obstacle,
     Progress,
     Unreachable,
     check_head,
-    guarded_connector,
-    noting_progress,
     reaching,
 )
 from api.outbound.egress import Destination, EgressGuard, origin_of
-from api.version import version
+from api.outbound.late import LateSession, Manner
+
+if TYPE_CHECKING:
+    import aiohttp
 
 # Also for a turn, where a host has all the connections that it gets.
 _CONNECT_SECONDS = 30.0
@@ -74,32 +71,24 @@ class StreamingClient:
         patience: Patience = Patience(),
     ) -> None:
         self.guard = guard
-        self._ca_file = ca_file
-        self._connections_per_host = connections_per_host
         self._patience = patience
-        self._session: aiohttp.ClientSession | None = None
+        manner = Manner(
+            _CONNECTIONS,
+            connections_per_host,
+            headers={},
+            # What the caller does not say is not said for them: which encodings they can read, they alone know.
+            without=("Accept", "Accept-Encoding", "Content-Type"),
+            decompress=False,
+            connect_seconds=_CONNECT_SECONDS,
+        )
+        self._session = LateSession(guard, ca_file, manner)
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=guarded_connector(
-                self.guard, self._ca_file, connections=_CONNECTIONS, connections_per_host=self._connections_per_host
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": f"Patchbay/{version()}"},
-            # What the caller does not say is not said for them: which encodings they can read, they alone know.
-            skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type"),
-            auto_decompress=False,
-            timeout=aiohttp.ClientTimeout(total=None, connect=_CONNECT_SECONDS, sock_read=None),
-            trust_env=False,
-            max_headers=MAXIMUM_HEADERS,
-            trace_configs=[noting_progress()],
-        )
+        await self._session.__aenter__()
         return self
 
-    async def __aexit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+    async def __aexit__(self, *ending: object) -> None:
+        await self._session.__aexit__(None, None, None)
 
     @asynccontextmanager
     async def open(self, request: StreamedRequest) -> AsyncIterator["StreamedAnswer"]:
@@ -112,8 +101,9 @@ class StreamingClient:
         stillness, progress = _Stillness(), Progress()
         try:
             async with stillness.at_most(self._patience.head):
+                session = await self._session.opened()
                 with reaching(destination, progress):
-                    response = await self._begin(request, destination, stillness, progress)
+                    response = await _begin(session, request, destination, stillness, progress)
         except TimeoutError:
             raise DeadlineExceeded(destination.origin, self._patience.head, may_have_arrived=progress.is_connected) from None
         try:
@@ -124,31 +114,32 @@ class StreamingClient:
             # One that was read to its end has given its connection back already; this closes all others, and stops the sending.
             response.close()
 
-    async def _begin(
-        self, request: StreamedRequest, destination: Destination, stillness: "_Stillness", progress: Progress
-    ) -> aiohttp.ClientResponse:
-        if self._session is None:
-            raise RuntimeError("the streaming client is not open")
-        headers, body = CIMultiDict(request.headers), request.body
-        if body is not None and not isinstance(body, bytes):
-            body = _Upload(body, stillness)
-            if request.length is not None:
-                headers["Content-Length"] = str(request.length)
-        return await self._session.request(
-            request.method,
-            URL(destination.url, encoded=True),
-            headers=headers,
-            data=body,
-            allow_redirects=False,
-            raise_for_status=False,
-            trace_request_ctx=progress,
-        )
+
+async def _begin(
+    session: "aiohttp.ClientSession", request: StreamedRequest, destination: Destination, stillness: "_Stillness", progress: Progress
+) -> "aiohttp.ClientResponse":
+    from yarl import URL
+
+    headers, body = CIMultiDict(request.headers), request.body
+    if body is not None and not isinstance(body, bytes):
+        body = _Upload(body, stillness)
+        if request.length is not None:
+            headers["Content-Length"] = str(request.length)
+    return await session.request(
+        request.method,
+        URL(destination.url, encoded=True),
+        headers=headers,
+        data=body,
+        allow_redirects=False,
+        raise_for_status=False,
+        trace_request_ctx=progress,
+    )
 
 
 class StreamedAnswer:
     """What a server says, while it says it. `headers` are as they came, also those that came several times."""
 
-    def __init__(self, response: aiohttp.ClientResponse, destination: Destination, stillness: "_Stillness", idle: timedelta) -> None:
+    def __init__(self, response: "aiohttp.ClientResponse", destination: Destination, stillness: "_Stillness", idle: timedelta) -> None:
         self.status = response.status
         self.headers: Sequence[tuple[bytes, bytes]] = response.raw_headers
         self._response = response

@@ -368,6 +368,25 @@ BAD_TLS: dict[str, Callable[[trustme.CA], ssl.SSLContext]] = {
 }
 
 
+async def test_authorities_that_cannot_be_read_are_known_before_the_first_call(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("no certificate\n")
+
+    with pytest.raises(ssl.SSLError):
+        async with OutboundClient(EgressGuard(), ca_file=tmp_path / "ca.pem"):
+            pass
+
+
+async def test_a_client_that_is_not_open_sends_nothing() -> None:
+    async with serve(says(answer())) as server:
+        async with server.client as client:
+            pass
+
+        with pytest.raises(RuntimeError):
+            await post(client, server)
+
+    assert server.requests == []
+
+
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("bad", BAD_TLS)
 async def test_bad_tls_gets_not_one_byte_of_the_request(bad: str, authority: trustme.CA, ca_file: Path) -> None:
