@@ -13,7 +13,6 @@ from api.clock import Clock, seconds_since_boot, utc_now
 from api.entrance import Entrance
 from api.opening import open_patchbay
 from api.patchbay import Patchbay
-from api.sandbox.app import create_sandbox
 from api.settings import Settings
 from api.throttling import calls_of_users
 
@@ -65,6 +64,9 @@ class DatabaseOfRequest:
 def _sandbox(settings: Settings, clock: Clock) -> Starlette | None:
     if not settings.sandbox:
         return None
+    # It is a whole provider, which no real installation has.
+    from api.sandbox.app import create_sandbox
+
     callback = f"{settings.public_url}/provisioning_/callback/{SANDBOX_CONNECTOR}"
     return create_sandbox(settings.data_folder / "sandbox.db", settings.sandbox_url, clock, (callback,))
 

@@ -20,9 +20,11 @@ PatchbayError
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import TYPE_CHECKING
 from uuid import UUID
 
-from models import Permission, StatusReason
+if TYPE_CHECKING:
+    from models import Permission, StatusReason
 
 
 class PatchbayError(Exception):
@@ -43,7 +45,7 @@ class NotFound(PatchbayError):
 class PermissionDenied(PatchbayError):
     def __init__(
         self,
-        permission: Permission | None,
+        permission: "Permission | None",
         *,
         folder_id: UUID | None = None,
         folder_name: str | None = None,
@@ -97,7 +99,9 @@ class ProviderFailure(PatchbayError):
     `may_be_spent`: it may have used the token up all the same, and what it gave for it did not arrive.
     """
 
-    def __init__(self, reason: StatusReason, *, retryable: bool, retry_after: timedelta | None = None, may_be_spent: bool = False) -> None:
+    def __init__(
+        self, reason: "StatusReason", *, retryable: bool, retry_after: timedelta | None = None, may_be_spent: bool = False
+    ) -> None:
         super().__init__(reason.message, reason.remedy)
         self.reason = reason
         self.retryable = retryable

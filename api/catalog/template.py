@@ -4,11 +4,11 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from xml.sax.saxutils import escape as escape_xml
+from html import escape
 
 _JSON = re.compile(r'\s*(\{\s*["}]|\[|")')
-# Beside what must always be escaped: what attributes would not keep as it is.
-_XML = {'"': "&quot;", "'": "&apos;", "\r": "&#13;", "\n": "&#10;", "\t": "&#9;"}
+# What attributes would not keep as it is, beside what must always be escaped.
+_WHITESPACE = str.maketrans({"\r": "&#13;", "\n": "&#10;", "\t": "&#9;"})
 _PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 
 
@@ -37,5 +37,5 @@ def _escape_of(text: str) -> Callable[[str], str]:
     if _JSON.match(text):
         return lambda value: json.dumps(value)[1:-1]
     if text.lstrip().startswith("<"):
-        return lambda value: escape_xml(value, _XML)
+        return lambda value: escape(value).translate(_WHITESPACE)
     return lambda value: value

@@ -5,9 +5,6 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
-
 from api.catalog.connector import Case, Derivation, Field
 from api.oauth.answers import Refused, Unreadable, find, parse_json
 
@@ -63,6 +60,10 @@ def _in_json(text: str, path: str) -> str | None:
 
 
 def _fingerprint(pem: str, passphrase: str | None) -> str | None:
+    # Few connectors ask for it, and it takes 15 ms and 2 MB to import.
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
     try:
         key = load_pem_private_key(pem.encode(), password=passphrase.encode() if passphrase else None).public_key()
     except (ValueError, TypeError, UnsupportedAlgorithm):

@@ -1,7 +1,7 @@
 """From a description of an API that somebody gives to the draft of a connector. Keeps nothing."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import BoundedSemaphore
@@ -10,12 +10,11 @@ from typing import TypeVar
 from api.access import Access, Actor
 from api.audit import Audit
 from api.catalog.descriptions.description import Description, Discovered, Draft, Hints, SchemeKind
-from api.catalog.descriptions.drafting import draft_of
-from api.catalog.descriptions.reading import read_description
 from api.connections.sparing import Sparing
 from api.errors import Conflict, InvalidInput
 from api.names import name_problem
 from api.oauth.discovery import NotDescribed, read_metadata
+from api.outbound.egress import EgressGuard
 from api.outbound.http import OutboundClient
 from models import OrganizationPermission
 
@@ -54,9 +53,9 @@ class Importing:
             await self._access.require(actor, OrganizationPermission.MANAGE_CONNECTORS)
             self._sparing.require(actor)
             _refuse(request.hints)
-            description = await self._apart(lambda: read_description(request.document))
+            description = await self._apart(lambda: _read(request.document))
             discovered = await self._discovered(description)
-            draft = await self._apart(lambda: draft_of(description, request.hints, self._http.guard, discovered))
+            draft = await self._apart(lambda: _draft(description, request.hints, self._http.guard, discovered))
             await act.done(subject_name=draft.definition.name or None, detail=f"{description.format}, undecided: {len(draft.undecided)}")
         return draft
 
@@ -81,6 +80,19 @@ class Importing:
                 posts = "client_secret_basic" not in methods and "client_secret_post" in methods
                 found[url] = Discovered(told.issuer, told.authorize_url, told.token_url, told.revoke_url, told.scopes or (), posts)
         return found
+
+
+# What reads takes a while to import as well, in the same thread, and at few places anything is ever read.
+def _read(document: str) -> Description:
+    from api.catalog.descriptions.reading import read_description
+
+    return read_description(document)
+
+
+def _draft(description: Description, hints: Hints, guard: EgressGuard, discovered: Mapping[str, Discovered]) -> Draft:
+    from api.catalog.descriptions.drafting import draft_of
+
+    return draft_of(description, hints, guard, discovered)
 
 
 def _openid_urls(description: Description) -> list[str]:

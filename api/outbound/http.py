@@ -131,30 +131,29 @@ class OutboundClient:
             async with asyncio.timeout(deadline.total_seconds()):
                 session = await self._session.opened()
                 with reaching(destination, progress):
-                    return await _exchange(session, request, destination, progress, max_bytes)
+                    return await self._exchange(session, request, destination, progress, max_bytes)
         except TimeoutError:
             raise DeadlineExceeded(destination.origin, deadline, may_have_arrived=progress.is_connected) from None
 
+    async def _exchange(
+        self, session: "aiohttp.ClientSession", request: OutboundRequest, destination: Destination, progress: Progress, max_bytes: int
+    ) -> Answer:
+        from yarl import URL
 
-async def _exchange(
-    session: "aiohttp.ClientSession", request: OutboundRequest, destination: Destination, progress: Progress, max_bytes: int
-) -> Answer:
-    from yarl import URL
-
-    async with session.request(
-        request.method,
-        URL(destination.url, encoded=True),
-        headers=request.headers,
-        data=request.body,
-        allow_redirects=False,
-        raise_for_status=False,
-        trace_request_ctx=progress,
-    ) as response:
-        body = bytearray()
-        async for chunk in response.content.iter_any():
-            body += chunk
-            if len(body) > max_bytes:
-                # An answer that is not read to its end costs its connection: it is not used again.
-                response.close()
-                raise AnswerTooLarge(destination.origin, "a body", status=response.status)
-        return Answer(response.status, response.headers, bytes(body))
+        async with session.request(
+            request.method,
+            URL(destination.url, encoded=True),
+            headers=request.headers,
+            data=request.body,
+            allow_redirects=False,
+            raise_for_status=False,
+            trace_request_ctx=progress,
+        ) as response:
+            body = bytearray()
+            async for chunk in response.content.iter_any():
+                body += chunk
+                if len(body) > max_bytes:
+                    # An answer that is not read to its end costs its connection: it is not used again.
+                    response.close()
+                    raise AnswerTooLarge(destination.origin, "a body", status=response.status)
+            return Answer(response.status, response.headers, bytes(body))

@@ -4,11 +4,14 @@ So everything is escaped, no script stands in a page, a page sits in no frame, n
 holds a code), nothing is kept in a cache, and a window that opened a page cannot reach into it.
 """
 
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 PAGE_POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; script-src 'self'; "
@@ -23,19 +26,25 @@ _HEADERS = {
 }
 _LONGEST_PROVIDER_TEXT = 200
 
-_TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-
 
 def render(template: str, *, status: int = 200, policy: str = PAGE_POLICY, **values: Any) -> HTMLResponse:
     """A page, with the headers that keep it to itself. `viewer` is the name of who is signed in."""
-    html = _TEMPLATES.get_template(template).render({"viewer": None, **values})
+    html = _templates().get_template(template).render({"viewer": None, **values})
     return HTMLResponse(html, status, _HEADERS | {"content-security-policy": policy})
+
+
+@cache
+def _templates() -> "Environment":
+    # Many installations show no page, and the first one waits 15 ms for this.
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    return Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def shortened(text: str) -> str:

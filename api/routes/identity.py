@@ -2,6 +2,7 @@
 
 import logging
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -9,11 +10,13 @@ from starlette.routing import BaseRoute, Route
 
 from api.auth import session_cookie_name, source_of
 from api.errors import PatchbayError, SignInRefused
-from api.organization.identity import Identity
 from api.organization.tokens import hash_of
 from api.pages import render
 from api.routes.browser import drop_cookie, keep_cookie, local_path, parameters_once, patchbay_of
 from api.secret import Secret
+
+if TYPE_CHECKING:
+    from api.organization.identity import Identity
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +67,7 @@ async def _arrive(request: Request) -> Response:
     return response
 
 
-async def _signed_in(request: Request, identity: Identity, answer: list[tuple[str, str]], cookie: str | None) -> Response:
+async def _signed_in(request: Request, identity: "Identity", answer: list[tuple[str, str]], cookie: str | None) -> Response:
     try:
         arrival = await identity.arrive(answer, None if cookie is None else Secret(cookie), source=source_of(request))
     except SignInRefused as refusal:

@@ -41,7 +41,9 @@ class SimulatedClient(OutboundClient):
         super().__init__(guard)
         self.player: Player | None = None
 
-    async def _exchange(self, request: OutboundRequest, destination: Destination, progress: object, max_bytes: int) -> Answer:
+    async def _exchange(
+        self, session: object, request: OutboundRequest, destination: Destination, progress: object, max_bytes: int
+    ) -> Answer:
         assert self.player is not None, f"nobody plays {destination.origin}"
         headers = {name.lower(): value for name, value in request.headers.items()}
         return self.player.answer(Arrived(request.method, destination.url, headers, request.body or b""))
