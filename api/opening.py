@@ -75,7 +75,16 @@ async def open_patchbay(
         yield patchbay
 
 
-def take_room_for_courier(settings: Settings) -> None:
+async def try_opening(settings: Settings, catalog: Catalog) -> None:
+    """Open what may be refused, and close it. The first start makes the keys of the database with it. Raises StartRefused."""
+    _check_installed(settings, catalog)
+    if settings.courier:
+        _take_room_for_courier(settings)
+    async with open_database(settings.database_url.reveal()):
+        await open_vault(master_keys(settings), utc_now)
+
+
+def _take_room_for_courier(settings: Settings) -> None:
     """Make the files of the courier's journal. Raises StartRefused where there is no room for them."""
     folder = _courier_folder(settings)
     try:

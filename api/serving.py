@@ -1,5 +1,6 @@
 """The server process: uvicorn around the application, and the words it greets with."""
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from socket import AF_INET, AF_INET6, IPPROTO_TCP, TCP_NODELAY, create_server, socket
@@ -67,6 +68,8 @@ class _GreetingServer(uvicorn.Server):
         if self.started:
             with self._patchbay.database.entered():
                 await self._greet(self._patchbay)
+            # What stands by now stays: looking through it for garbage, again and again, would find none.
+            gc.freeze()
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         # The server waits for its answers to end, and streams do not end by themselves.

@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+import click
 import httpx2
 import pytest
 from click.testing import CliRunner, Result
@@ -87,6 +88,15 @@ def assert_refused(result: Result, reason: str, remedy: str) -> None:
     assert reason in result.stderr
     assert remedy in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("name", main.list_commands(click.Context(main)))
+def test_the_list_of_commands_says_what_each_says_of_itself(name: str) -> None:
+    command = main.get_command(click.Context(main), name)
+
+    assert command is not None
+    assert command.name == name
+    assert f" {name} {command.help} " in " ".join(patchbay("--help").stdout.split()) + " "
 
 
 def test_migrate_makes_the_key_and_the_database_of_the_local_default_once(folder: Path) -> None:

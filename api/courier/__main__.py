@@ -1,6 +1,10 @@
-"""`python -m api.courier FOLDER`: what `patchbay serve` starts beside itself."""
+"""`python -m api.courier FOLDER`: what `patchbay serve` starts beside itself, and waits for.
+
+It stays small, and is there at once: nothing of `models` is imported, which brings the database with it.
+"""
 
 import asyncio
+import fcntl
 import logging
 import os
 import sys
@@ -9,11 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import IO
 
 from api.clock import seconds_since_boot, utc_now
 from api.courier.process import CourierProcess, DiskFailed
 from api.logs import EventFormatter
-from models.file_lock import FileLock
 
 logger = logging.getLogger("api.courier")
 
@@ -46,15 +50,20 @@ def main(folder: Path) -> int:
 @contextmanager
 def _sole(folder: Path) -> Iterator[bool]:
     """Be the only courier of a folder; False where another does not end in time."""
-    lock = FileLock(folder / "lock")
     until = seconds_since_boot() + _WAIT_FOR_FORMER_SECONDS
-    while not lock.take() and seconds_since_boot() < until:
-        time.sleep(_LOOK_AGAIN_SECONDS)
+    with (folder / "lock").open("ab") as lock:
+        while not (is_sole := _take(lock)) and seconds_since_boot() < until:
+            time.sleep(_LOOK_AGAIN_SECONDS)
+        yield is_sole
+
+
+def _take(lock: IO[bytes]) -> bool:
+    """Whether it was free. It is let go of as the file is closed."""
     try:
-        yield lock.is_held
-    finally:
-        if lock.is_held:
-            lock.let_go()
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 if __name__ == "__main__":
