@@ -5,8 +5,6 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import asyncpg
-
 from api.errors import StartRefused
 from api.master_keys import master_keys
 from api.opening import open_patchbay
@@ -28,9 +26,15 @@ def reaching_database(settings: Settings) -> Iterator[None]:
     """Raises StartRefused where there is no database to reach."""
     try:
         yield
-    except (OSError, asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
+    except _out_of_reach() as error:
         where = DatabaseUrl.parse(settings.database_url.reveal())
         raise StartRefused(f"The database {where} cannot be used: {error}.", "Check PATCHBAY_DATABASE_URL, and that it runs.") from error
+
+
+def _out_of_reach() -> tuple[type[Exception], ...]:
+    from asyncpg import InvalidAuthorizationSpecificationError, InvalidCatalogNameError
+
+    return OSError, InvalidAuthorizationSpecificationError, InvalidCatalogNameError
 
 
 async def require_current_database(settings: Settings) -> None:

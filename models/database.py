@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-import asyncpg
 from tortoise.context import TortoiseContext
 from tortoise.exceptions import OperationalError
 from tortoise.transactions import in_transaction
@@ -20,12 +19,12 @@ from models.rows import instance, read_json, read_jsons, records, rows, texts_of
 from models.sqlite_file import CorruptDatabase
 
 __all__ = [
-    "DATABASE_TROUBLE",
     "CorruptDatabase",
     "Database",
     "DatabaseUrl",
     "InvalidDatabaseUrl",
     "MigrationBroke",
+    "database_trouble",
     "has_table",
     "in_own_transaction",
     "instance",
@@ -40,9 +39,6 @@ __all__ = [
     "texts_of_times",
     "transaction",
 ]
-
-# What a statement may raise that the database did not take, in the words of Tortoise and of the drivers.
-DATABASE_TROUBLE = (OperationalError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 
 Callback = Callable[[], object]
 
@@ -99,6 +95,14 @@ async def transaction() -> AsyncIterator[Callable[[Callback], None]]:
         # Also where a cancellation came while it committed: what is committed has happened.
         if context.committed:
             _hand_on(callbacks, outer)
+
+
+def database_trouble() -> tuple[type[Exception], ...]:
+    """What a statement may raise that the database did not take, in the words of Tortoise and of the drivers."""
+    # Whoever has an SQLite file has imported nothing of it before.
+    from asyncpg import InterfaceError, PostgresError
+
+    return OperationalError, PostgresError, InterfaceError, OSError
 
 
 def in_own_transaction() -> bool:

@@ -9,7 +9,6 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-import asyncpg
 from tortoise.context import require_context
 from tortoise.migrations.executor import MigrationExecutor
 from tortoise.transactions import in_transaction
@@ -122,6 +121,8 @@ async def _alone(target: DatabaseUrl) -> AsyncIterator[None]:
         async with sqlite_file.migrating(target.file):
             yield
         return
+    import asyncpg
+
     # A connection of its own: the lock belongs to a session, and those of the pool come and go.
     session = await asyncpg.connect(**target.credentials, timeout=10)
     try:

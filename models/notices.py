@@ -5,7 +5,6 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-import asyncpg
 from tortoise.context import require_context
 
 from models.database import Database
@@ -38,16 +37,20 @@ async def listening(database: Database, channel: str, callback: Callable[[], Non
 
 
 async def _listen_for_ever(database: Database, channel: str, callback: Callable[[], None]) -> None:
+    from asyncpg import InterfaceError, PostgresError
+
     while True:
         try:
             await _listen(database, channel, callback)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except (OSError, PostgresError, InterfaceError):
             logger.warning("notices not listened for", extra={"again_after_seconds": _AGAIN_SECONDS})
         await asyncio.sleep(_AGAIN_SECONDS)
 
 
 async def _listen(database: Database, channel: str, callback: Callable[[], None]) -> None:
     """Until the connection is lost."""
+    import asyncpg
+
     lost = asyncio.Event()
     session = await asyncpg.connect(**database.url.credentials, timeout=_CONNECT_SECONDS)
     try:

@@ -21,7 +21,7 @@ from api.organization.accounts import create_account, email_problem, open_sessio
 from api.organization.tokens import TokenText, hash_of, new_cookie, new_token, parse_token
 from api.secret import Secret
 from models import ApiTokenKind, AuthorizationStatus, OrganizationPermission, Permission
-from models.database import DATABASE_TROUBLE, transaction
+from models.database import database_trouble, transaction
 from models.joined import Joined
 
 logger = logging.getLogger(__name__)
@@ -327,7 +327,7 @@ class People:
         try:
             await models.ApiToken.filter(id=token.id).update(last_used_at=now)
         # A disk that is full, a database that may only be read: whoever asks is let in all the same, to read what is there.
-        except DATABASE_TROUBLE:
+        except database_trouble():
             logger.warning("use of an API token not noted", extra={"token": str(token.id)})
 
     def _revocable(self, actor: Actor) -> QuerySet[models.ApiToken]:

@@ -127,9 +127,10 @@ class OutboundClient:
         destination = self.guard.check(request.url)
         check_head(request.method, request.headers.items(), destination.origin)
         progress = Progress()
+        # What the first call loads is no time that the server takes.
+        session = await self._session.opened()
         try:
             async with asyncio.timeout(deadline.total_seconds()):
-                session = await self._session.opened()
                 with reaching(destination, progress):
                     return await self._exchange(session, request, destination, progress, max_bytes)
         except TimeoutError:

@@ -99,9 +99,10 @@ class StreamingClient:
         destination = self.guard.check(request.url)
         check_head(request.method, request.headers, destination.origin)
         stillness, progress = _Stillness(), Progress()
+        # What the first call loads is no time that the server takes.
+        session = await self._session.opened()
         try:
             async with stillness.at_most(self._patience.head):
-                session = await self._session.opened()
                 with reaching(destination, progress):
                     response = await _begin(session, request, destination, stillness, progress)
         except TimeoutError:

@@ -20,7 +20,7 @@ from api.webhooks.outcomes import WebhookOutcomes
 from api.webhooks.places import Places
 from api.webhooks.secrets import forget_ended
 from api.webhooks.sending import DEADLINE, WebhookSender
-from models.database import DATABASE_TROUBLE, Database
+from models.database import Database, database_trouble
 from models.notices import listening
 
 logger = logging.getLogger(__name__)
@@ -159,7 +159,7 @@ class WebhookDispatcher:
         """At the end of this process: nobody knows whether the message arrived, so whoever delivers next sends it again."""
         try:
             await delivery.give_back(self._clock())
-        except DATABASE_TROUBLE:
+        except database_trouble():
             logger.warning("webhook message not given back", extra={"delivery": str(delivery.id)})
 
     async def _attempt(self, delivery: models.WebhookDelivery) -> None:
