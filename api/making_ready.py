@@ -11,7 +11,6 @@ from pathlib import Path
 import click
 
 from api.alone import alone
-from api.catalog.catalog import Catalog
 from api.errors import KeyTrouble, StartRefused
 from api.master_keys import key_file, master_keys
 from api.opening import load_catalog, try_opening
@@ -28,14 +27,14 @@ logger = logging.getLogger(__name__)
 @contextmanager
 def made_ready(settings: Settings) -> Iterator[None]:
     """All that is needed to run: the key, the database, and on SQLite nobody else who runs upon it."""
-    catalog = _prepare(settings)
+    _prepare(settings)
     where = DatabaseUrl.parse(settings.database_url.reveal())
     with alone(where):
         if where.dialect == "sqlite" and where.file.exists():
             sqlite_file.examine_thoroughly(where.file)
         asyncio.run(_migrate(settings))
         # What is refused is told here, in a sentence; the server would tell it as a crash.
-        asyncio.run(try_opening(settings, catalog))
+        asyncio.run(try_opening(settings))
         logger.info("database ready", extra={"database": str(where), "sqlite_version": sqlite3.sqlite_version})
         yield
 
@@ -46,9 +45,9 @@ def migrated(settings: Settings) -> list[str]:
     return asyncio.run(_migrate(settings))
 
 
-def _prepare(settings: Settings) -> Catalog:
+def _prepare(settings: Settings) -> None:
     """Make the data folder; for the local default make its key, and say so. Raises StartRefused before anything is written."""
-    catalog = load_catalog(settings)
+    load_catalog(settings)
     path = key_file(settings)
     makes_key = settings.is_local_default and settings.keys is None and settings.key_file is None and not path.exists()
     if not makes_key:
@@ -63,7 +62,6 @@ def _prepare(settings: Settings) -> Catalog:
     if makes_key:
         create_key_file(path)
         click.echo(f"Made a master key in {path}. Whoever has it can open every stored secret; without it nobody can. Back it up apart.")
-    return catalog
 
 
 def _make_data_folder(path: Path) -> None:

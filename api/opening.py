@@ -46,7 +46,6 @@ async def open_patchbay(
     """
     async with AsyncExitStack() as stack:
         catalog = load_catalog(settings)
-        _check_installed(settings, catalog)
         keys = master_keys(settings)
         database = await stack.enter_async_context(open_database(settings.database_url.reveal()))
         vault = await open_vault(keys, clock)
@@ -75,9 +74,8 @@ async def open_patchbay(
         yield patchbay
 
 
-async def try_opening(settings: Settings, catalog: Catalog) -> None:
+async def try_opening(settings: Settings) -> None:
     """Open what may be refused, and close it. The first start makes the keys of the database with it. Raises StartRefused."""
-    _check_installed(settings, catalog)
     if settings.courier:
         _take_room_for_courier(settings)
     async with open_database(settings.database_url.reveal()):
@@ -106,10 +104,12 @@ def _courier_folder(settings: Settings) -> Path:
 
 
 def load_catalog(settings: Settings) -> Catalog:
-    """The connectors that come with Patchbay, and the operator's own. Raises CatalogMistakes."""
+    """The connectors that come with Patchbay, and the operator's own. Raises CatalogMistakes, InvalidSettings."""
     constants = {"sandbox_url": settings.sandbox_url} if settings.sandbox else {}
     further = [settings.connectors_folder] if settings.connectors_folder else []
-    return Catalog.load(CONNECTORS, *further, constants=constants)
+    catalog = Catalog.load(CONNECTORS, *further, constants=constants)
+    _check_installed(settings, catalog)
+    return catalog
 
 
 def _check_installed(settings: Settings, catalog: Catalog) -> None:

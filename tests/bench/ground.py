@@ -68,6 +68,8 @@ async def ground(kind: Kind, folder: Path, connections: int) -> AsyncIterator[Gr
             # Nothing but what is asked for runs, and nobody is asked to come back later.
             "PATCHBAY_COURIER": "off",
             "PATCHBAY_REQUEST_RATE": "100000",
+            # As Python usually runs: from bytecode, which the first of them writes.
+            "PYTHONDONTWRITEBYTECODE": "",
         }
         await migrate(where.url)
         async with open_patchbay(Settings.from_environment(environment), serves=False, refreshes=False) as patchbay:
