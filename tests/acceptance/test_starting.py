@@ -76,8 +76,12 @@ async def test_a_server_that_answers_has_imported_nothing_that_only_some_uses_ne
 
 @pytest.mark.parametrize(
     ("command", "needless"),
-    [(["--help"], DOORS | DATABASE | BY_USE), (["keys", "generate"], DOORS | BY_USE), (["migrate"], DOORS | BY_USE)],
-    ids=["help", "keys", "migrate"],
+    [
+        (["--help"], DOORS | DATABASE | BY_USE),
+        (["refresh", "--help"], DOORS | BY_USE),
+        (["keys", "generate"], DOORS | BY_USE),
+    ],
+    ids=["help", "refresh", "keys"],
 )
 async def test_a_command_imports_only_its_own(command: Sequence[str], needless: set[str], settings: dict[str, str], tmp_path: Path) -> None:
     async with running(sys.executable, "-m", "api", *command, words=tmp_path / "command", environment=settings) as program:
