@@ -2,32 +2,23 @@
 
 import asyncio
 import json
-import statistics
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from pathlib import Path
+from typing import Any, ClassVar
 
-from tests.bench.ground import Ground
+from tests.bench.ground import Ground, ground
 from tests.bench.load import Load, Order
+from tests.bench.rows import Options, Spread
 from tests.bench.servers import Server, served
 from tests.bench.works import SideName, Work
 
 # Whatever is made at first use is made before the rounds.
 _WARM_UP_SECONDS = 1.0
 _TOLD_CHARACTERS = 1500
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    median: float
-    lowest: float
-    highest: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Self:
-        return cls(statistics.median(values), min(values), max(values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +37,11 @@ class Figures:
 class Result:
     """One side of one work, for so many clients, over all rounds."""
 
+    heading: ClassVar[str] = (
+        f"{'work':10}  {'database':10}  {'clients':>7}  {'side':10}  {'requests/s':>18}  {'processor µs':>21}  {'p99 ms':>21}  "
+        f"{'Patchbay: by rate':>18}  {'by processor':>18}"
+    )
+
     work: str
     database: str
     clients: int
@@ -61,22 +57,46 @@ class Result:
     patchbay_by_rate: Spread
     patchbay_by_processor: Spread
 
+    def __str__(self) -> str:
+        figures = [
+            f"{self.requests_per_second.told(0):>18}",
+            f"{self.processor_microseconds.told(0):>21}",
+            f"{self.p99_milliseconds.told(1):>21}",
+        ]
+        if self.side != "patchbay":
+            figures += [f"{each.told(2):>18}" for each in (self.patchbay_by_rate, self.patchbay_by_processor)]
+        if self.failures:
+            figures.append(f"{self.failures} failed")
+        return "  ".join([f"{self.work:10}", f"{self.database:10}", f"{self.clients:7}", f"{self.side:10}", *figures])
 
-async def measure(work: Work, ground: Ground, clients: Sequence[int], *, rounds: int, seconds: float) -> AsyncIterator[Result]:
-    """All sides of a work, for each of these numbers of clients. Raises ValueError where the sides do not answer alike."""
+
+async def measure(works: Sequence[Work], options: Options) -> AsyncIterator[Result]:
+    """All sides of these works, on each kind of database, for each number of clients.
+
+    Raises ValueError where the sides of a work do not answer alike.
+    """
+    for kind in options.kinds if works else ():
+        with tempfile.TemporaryDirectory(prefix="patchbay-bench-") as folder:
+            async with ground(kind, Path(folder), options.connections) as here:
+                for work in works:
+                    async for result in _measured(work, here, options):
+                        yield result
+
+
+async def _measured(work: Work, ground: Ground, options: Options) -> AsyncIterator[Result]:
     async with AsyncExitStack() as stack:
         servers = [await stack.enter_async_context(served(side, ground)) for side in work.sides]
         require_alike({server.side: await server.ask(work.question(server.side, ground)) for server in servers})
-        for count in clients:
+        for count in options.clients:
             for server in servers:
-                await _figures(work, ground, server, count, min(_WARM_UP_SECONDS, seconds))
+                await _figures(work, ground, server, count, min(_WARM_UP_SECONDS, options.seconds))
             found: dict[SideName, list[Figures]] = {side: [] for side in work.sides}
-            for number in range(rounds):
+            for number in range(options.rounds):
                 # Forth and back, so that none is always the first.
                 for server in servers if number % 2 == 0 else reversed(servers):
-                    found[server.side].append(await _figures(work, ground, server, count, seconds))
+                    found[server.side].append(await _figures(work, ground, server, count, options.seconds))
             for side in work.sides:
-                yield _result(work, ground, count, side, found, seconds)
+                yield _result(work, ground, count, side, found, options.seconds)
 
 
 def require_alike(answers: Mapping[SideName, Any]) -> None:

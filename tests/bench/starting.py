@@ -1,11 +1,15 @@
 """From the start of a server to its first answer, and what it then takes while nobody asks."""
 
 import asyncio
+import tempfile
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
 
-from tests.bench.ground import Ground
-from tests.bench.measuring import Spread
+from tests.bench.ground import Ground, ground
+from tests.bench.rows import Options, Spread
 from tests.bench.servers import served
 from tests.bench.works import WORKS, SideName
 
@@ -16,6 +20,8 @@ _IDLE_SECONDS = 2
 
 @dataclass(frozen=True, slots=True)
 class Start:
+    heading: ClassVar[str] = ""
+
     work: str
     database: str
     side: SideName
@@ -26,14 +32,24 @@ class Start:
     # Memory that several processes use counts to each of them in part.
     share_megabytes: Spread
 
+    def __str__(self) -> str:
+        return (
+            f"{self.work:10}  {self.database:10}  {'':7}  {self.side:10}  first answer after {self.seconds.told(2)} s, "
+            f"processor {self.processor_seconds.told(2)} s; idle: resident {self.resident_megabytes.told(0)} MB, "
+            f"its share {self.share_megabytes.told(0)} MB"
+        )
 
-async def measure_start(ground: Ground, *, rounds: int) -> list[Start]:
+
+async def measure_start(options: Options) -> AsyncIterator[Start]:
     """Both sides in turns, on a migrated database. The first answer is a list, by an API token."""
-    found: dict[SideName, list[tuple[float, ...]]] = {side: [] for side in _SIDES}
-    for _ in range(rounds):
-        for side in _SIDES:
-            found[side].append(await _start(side, ground))
-    return [Start("start", ground.kind, side, rounds, *(Spread.of(values) for values in zip(*found[side], strict=True))) for side in _SIDES]
+    with tempfile.TemporaryDirectory(prefix="patchbay-bench-") as folder:
+        async with ground("sqlite", Path(folder), 100) as here:
+            found: dict[SideName, list[tuple[float, ...]]] = {side: [] for side in _SIDES}
+            for _ in range(options.rounds):
+                for side in _SIDES:
+                    found[side].append(await _start(side, here))
+    for side in _SIDES:
+        yield Start("start", here.kind, side, options.rounds, *(Spread.of(values) for values in zip(*found[side], strict=True)))
 
 
 async def _start(side: SideName, ground: Ground) -> tuple[float, ...]:
