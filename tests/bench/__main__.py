@@ -8,12 +8,14 @@ import json
 import os
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict
+from typing import get_args
 
 import click
 
 from tests.bench.measuring import measure
 from tests.bench.rows import Measurement, Options, Row
 from tests.bench.servers import keep_off_first_processor
+from tests.bench.sides import SideName
 from tests.bench.starting import measure_start
 from tests.bench.works import WORKS
 from tests.faults.databases import Kind
@@ -23,6 +25,7 @@ _OTHERS = {
     "start": Measurement("to the first answer, and idle; on SQLite", measure_start),
 }
 _KINDS: tuple[Kind, ...] = ("postgresql", "sqlite")
+_SIDES = [side for side in get_args(SideName) if side != "patchbay"]
 _TOLD = {name: work.told for name, work in WORKS.items()} | {name: other.told for name, other in _OTHERS.items()}
 
 
@@ -37,15 +40,23 @@ _TOLD = {name: work.told for name, work in WORKS.items()} | {name: other.told fo
     "--clients", type=click.IntRange(1), multiple=True, default=(1, 16, 64), show_default=True, help="How many ask at once; repeatable."
 )
 @click.option("--connections", type=click.IntRange(100), default=10_000, show_default=True, help="How many there are.")
+@click.option("--beside", type=click.Choice(_SIDES), multiple=True, help="What Patchbay is measured beside, if not all; repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON line a row, instead of a table.")
 def main(
-    names: tuple[str, ...], kind: Kind | None, rounds: int, seconds: float, clients: tuple[int, ...], connections: int, as_json: bool
+    names: tuple[str, ...],
+    kind: Kind | None,
+    rounds: int,
+    seconds: float,
+    clients: tuple[int, ...],
+    connections: int,
+    beside: tuple[SideName, ...],
+    as_json: bool,
 ) -> None:
     """Measure these works, or all of them.
 
     By rate and by processor: how many times Patchbay does what the other side does, in the same round. 1 is equal, more is better.
     """
-    options = Options((kind,) if kind else _KINDS, rounds, seconds, clients, connections)
+    options = Options((kind,) if kind else _KINDS, rounds, seconds, clients, connections, beside)
     keep_off_first_processor()
     asyncio.run(_print(_rows(names or list(_TOLD), options), options, as_json))
 

@@ -16,6 +16,8 @@ import orjson
 # Read by place and by name, whichever driver it is of.
 Row = Any
 
+CONNECTORS = {"measured": "Measured"}
+
 # Times are wrapped: on SQLite they are texts, which have a space where GraphQL has a T.
 _COLUMNS = """
 CAST(connection.id AS text), connection.name, connection.status, time(connection.status_changed_at), connection.is_default,
@@ -56,22 +58,35 @@ AND token.permissions IS NULL AND token.folder_ids IS NULL AND owner.deactivated
 CHECKED = f"SELECT {_COLUMNS}, token.secret_hash, {_PERMITTED} {_FROM_TOKEN} {_ALIVE}"
 
 # The row of whoever acts is held on PostgreSQL, so that a right that is taken away is taken before or after.
+_WHO = "CAST(owner.id AS text) AS user_id, owner.name AS user_name, CAST(token.id AS text) AS token_id"
 ISSUED = f"""
-SELECT {_COLUMNS}, token.secret_hash, {_PERMITTED}, CAST(token.id AS text) AS token_id, CAST(owner.id AS text) AS user_id,
-  owner.name AS user_name, credential.secrets, CAST(credential.id AS text) AS credential_id, credential.generation,
+SELECT {_COLUMNS}, token.secret_hash, {_PERMITTED}, {_WHO},
+  credential.secrets, CAST(credential.id AS text) AS credential_id, credential.generation,
   connection.expires_at IS NOT NULL AND connection.expires_at <= $3 AS is_over,
   connection.last_used_at IS NULL OR minutes(connection.last_used_at, $3) >= 1 AS is_unused
 {_FROM_TOKEN} JOIN credential ON credential.connection_id = connection.id {_ALIVE} held(owner)
 """
 NOTE_USE = "UPDATE connection SET last_used_at = $2 WHERE id = $1"
+HELD = f"""
+SELECT {_COLUMNS}, token.secret_hash, {_PERMITTED}, {_WHO}, connection.reason_json
+{_FROM_TOKEN} {_ALIVE} held(owner) changed(connection)
+"""
+RENAME = "UPDATE connection SET name = $2, name_key = $3, updated_at = $4 WHERE id = $1"
+EVENT = """
+INSERT INTO connection_event (type, connection_id, connection_name, connector_key, folder_id, status, reason_json, actor_id, at)
+VALUES ('RENAMED', $1, $2, $3, $4, $5, $6, $7, $8)
+"""
 AUDIT = """
 INSERT INTO audit_entry (at, actor_id, actor_name, source, token_id, action, outcome, subject_id, subject_name, folder_id, detail)
-VALUES ($1, $2, $3, $4, $5, 'credential.issue', 'DONE', $6, $7, $8, $9)
+VALUES ($1, $2, $3, $4, $5, $6, 'DONE', $7, $8, $9, $10)
 """
 
 
 class Session(Protocol):
     async def rows(self, statement: str, *values: object) -> Sequence[Row]: ...
+
+    async def notify(self) -> None:
+        """Tell other processes to look for events, once this is committed; on SQLite there are none."""
 
 
 class Database(Session, Protocol):
@@ -87,13 +102,14 @@ class Database(Session, Protocol):
 @cache
 def _for_postgresql(statement: str) -> str:
     statement = re.sub(r"minutes\(([^,]+), (\$\d)\)", r"EXTRACT(EPOCH FROM \2 - \1) / 60", statement)
-    return re.sub(r"held\((\w+)\)", r"FOR SHARE OF \1", re.sub(r"\btime\(([^)]+)\)", r"\1", statement))
+    statement = re.sub(r"held\((\w+)\)", r"FOR SHARE OF \1", re.sub(r"changed\((\w+)\)", r"FOR UPDATE OF \1", statement))
+    return re.sub(r"\btime\(([^)]+)\)", r"\1", statement)
 
 
 @cache
 def _for_sqlite(statement: str) -> str:
     statement = re.sub(r"minutes\(([^,]+), (\$\d)\)", r"(julianday(\2) - julianday(\1)) * 1440", statement)
-    statement = re.sub(r"held\(\w+\)", "", re.sub(r"\btime\(([^)]+)\)", r"replace(\1, ' ', 'T')", statement))
+    statement = re.sub(r"(held|changed)\(\w+\)", "", re.sub(r"\btime\(([^)]+)\)", r"replace(\1, ' ', 'T')", statement))
     return re.sub(r"\$(\d+)", r"?\1", statement)
 
 
@@ -104,6 +120,9 @@ class _PostgresqlSession:
     async def rows(self, statement: str, *values: object) -> Sequence[Row]:
         found: list[Row] = await self._connection.fetch(_for_postgresql(statement), *values)
         return found
+
+    async def notify(self) -> None:
+        await self.rows("SELECT pg_notify('patchbay', '')")
 
 
 class _Postgresql(_PostgresqlSession):
@@ -131,6 +150,9 @@ class _Sqlite:
     async def rows(self, statement: str, *values: object) -> Sequence[Row]:
         return self._connection.execute(_for_sqlite(statement), values).fetchall()
 
+    async def notify(self) -> None:
+        pass
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
         self._connection.execute("BEGIN IMMEDIATE")
@@ -152,6 +174,7 @@ async def opened(url: str) -> AsyncIterator[Database]:
         connection = sqlite3.connect(urlsplit(url).path, isolation_level=None, timeout=10)
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
         with closing(connection):
             yield await _at_home(_Sqlite(connection))
         return

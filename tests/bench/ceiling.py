@@ -1,15 +1,17 @@
 """The ceiling: the same answers by hand, with nothing between the database and the JSON but Starlette. One process, as Patchbay is.
 
 usage: python -m tests.bench.ceiling PORT, with PATCHBAY_DATABASE_URL and PATCHBAY_KEYS in its environment. `/list` checks nothing;
-`/connection/{id}` and `/issue/{id}` ask the database what Patchbay asks it too: whether the token is one and good (an unlimited one), and
-whether its owner may do this in the folder. What is issued is in the audit log before it is handed out. SQLite is asked in the event
-loop, which is faster than any way around it as long as nobody else writes.
+`/connection/{id}`, `/issue/{id}` and `/rename` ask the database what Patchbay asks it too, all of it in one statement: whether the token is
+one and good (an unlimited one), and whether its owner may do this in the folder. What is issued is in the audit log before it is handed
+out; a new name is saved with its entry there and its event, in one transaction. SQLite is asked in the event loop, which is faster than
+any way around it as long as nobody else writes.
 """
 
 import hashlib
 import hmac
 import os
 import sys
+import unicodedata
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -21,11 +23,25 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tests.bench.by_hand import AUDIT, CHECKED, ISSUED, LIST, NOTE_USE, Database, Row, opened, opener
+from tests.bench.by_hand import (
+    AUDIT,
+    CHECKED,
+    CONNECTORS,
+    EVENT,
+    HELD,
+    ISSUED,
+    LIST,
+    NOTE_USE,
+    RENAME,
+    Database,
+    Row,
+    opened,
+    opener,
+)
 
 # As the database has them.
-_USE, _VIEW = 2, 1
-_CONNECTORS = {"measured": "Measured"}
+_VIEW, _USE, _EDIT = 1, 2, 8
+_LONGEST_NAME = 120
 
 
 class Ceiling:
@@ -46,7 +62,6 @@ class Ceiling:
 
     async def issue(self, request: Request) -> Response:
         public_id, digest = _token(request)
-        assert request.client is not None
         async with self.database.transaction() as session:
             now = self.database.now()
             found = await session.rows(ISSUED, public_id, request.path_params["id"], now, _USE)
@@ -58,9 +73,30 @@ class Ceiling:
             secrets = await self._secrets(bytes(row["secrets"]), row["credential_id"], row["folder_id"])
             if row["is_unused"]:
                 await session.rows(NOTE_USE, row[0], now)
-            who = (row["user_id"], row["user_name"], request.client.host, row["token_id"])
-            await session.rows(AUDIT, now, *who, row[0], row[1], row["folder_id"], f"generation {row['generation']}")
+            who = _who(row, request)
+            await session.rows(AUDIT, now, *who, "credential.issue", row[0], row[1], row["folder_id"], f"generation {row['generation']}")
         return _answer("issueCredential", _issued(row, secrets))
+
+    async def rename(self, request: Request) -> Response:
+        public_id, digest = _token(request)
+        asked = orjson.loads(await request.body())
+        name, key = _folded(asked["name"])
+        if not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable():
+            return Response(status_code=400)
+        async with self.database.transaction() as session:
+            now = self.database.now()
+            found = await session.rows(HELD, public_id, asked["id"], now, _EDIT)
+            if not found or not _is_permitted(found[0], digest):
+                return Response(status_code=403)
+            row = found[0]
+            if row[1] != name:
+                await session.rows(RENAME, row[0], name, key, now)
+                told = (row[0], name, row["connector_key"], row["folder_id"], row["status"], row["reason_json"])
+                await session.rows(EVENT, *told, row["user_id"], now)
+            await session.rows(AUDIT, now, *_who(row, request), "connection.rename", row[0], name, row["folder_id"], f"was {row[1]}")
+            await session.notify()
+        connection = {"id": row[0], "name": name, "status": row["status"]}
+        return _answer("renameConnection", {"__typename": "ConnectionSuccess", "connection": connection})
 
     async def _secrets(self, sealed: bytes, row: str, folder: str) -> dict[str, Any]:
         if self._open is None:
@@ -87,7 +123,7 @@ def _node(row: Row) -> dict[str, Any]:
         "lastRefreshedAt": row[9],
         "createdAt": row[10],
         "updatedAt": row[11],
-        "connector": {"key": row[12], "name": _CONNECTORS[row[12]]},
+        "connector": {"key": row[12], "name": CONNECTORS[row[12]]},
         "folder": {"id": row[13], "name": row[14]},
     }
 
@@ -112,6 +148,17 @@ def _token(request: Request) -> tuple[str, bytes]:
     return public_id, hashlib.sha256(secret[:-6].encode()).digest()
 
 
+def _who(row: Row, request: Request) -> tuple[str, str, str, str]:
+    assert request.client is not None
+    return row["user_id"], row["user_name"], request.client.host, row["token_id"]
+
+
+def _folded(name: str) -> tuple[str, str]:
+    """A name as it is kept, and as it is compared."""
+    kept = unicodedata.normalize("NFC", name.strip())
+    return kept, unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", kept).casefold())
+
+
 def _is_permitted(row: Row, digest: bytes) -> bool:
     return hmac.compare_digest(bytes(row["secret_hash"]), digest) and bool(row["permitted"])
 
@@ -128,9 +175,10 @@ def main() -> None:
         Route("/list", ceiling.list, methods=["POST"]),
         Route("/connection/{id}", ceiling.connection, methods=["POST"]),
         Route("/issue/{id}", ceiling.issue, methods=["POST"]),
+        Route("/rename", ceiling.rename, methods=["POST"]),
     ]
     app = Starlette(routes=routes, lifespan=lifespan)
-    uvicorn.run(app, port=int(sys.argv[1]), log_config=None, access_log=False, server_header=False)
+    uvicorn.run(app, port=int(sys.argv[1]), log_config=None, access_log=False, server_header=False, proxy_headers=False)
 
 
 if __name__ == "__main__":

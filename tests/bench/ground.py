@@ -1,6 +1,6 @@
 """What all sides answer from: one migrated database with connections by the thousand, an API token, and a sealed credential."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -47,9 +47,16 @@ class Ground:
     environment: dict[str, str]
     # Of the owner of all connections.
     token: Secret
+    # Where all of them are.
+    workspace_id: UUID
+    connection_ids: Sequence[UUID]
     # The one that has a credential.
     connection_id: UUID
     folder: Path
+
+    @property
+    def url(self) -> str:
+        return self.environment["PATCHBAY_DATABASE_URL"]
 
 
 @asynccontextmanager
@@ -73,16 +80,17 @@ async def ground(kind: Kind, folder: Path, connections: int) -> AsyncIterator[Gr
         }
         await migrate(where.url)
         async with open_patchbay(Settings.from_environment(environment), serves=False, refreshes=False) as patchbay:
-            token, connection_id = await _filled(patchbay, connections)
+            user = await patchbay.people.add_user(name="Ada")
+            token = (await patchbay.people.add_token(user.id, name="For measuring")).token
+            workspace = await models.Folder.get(owner_id=user.id, kind=FolderKind.PERSONAL)
+            ids = await _filled(patchbay, workspace, connections)
         if kind == "postgresql":
             await _analyse(where.url)
-        yield Ground(kind, environment, token, connection_id, folder)
+        yield Ground(kind, environment, token, workspace.id, ids, ids[connections // 2], folder)
 
 
-async def _filled(patchbay: Patchbay, count: int) -> tuple[Secret, UUID]:
-    """The token of the owner, and the connection that has a credential."""
-    user = await patchbay.people.add_user(name="Ada")
-    workspace = await models.Folder.get(owner_id=user.id, kind=FolderKind.PERSONAL)
+async def _filled(patchbay: Patchbay, workspace: models.Folder, count: int) -> list[UUID]:
+    """The ids of its connections; the one in the middle has a credential."""
     ends_at = utc_now() + timedelta(days=30)
     columns = {
         "connector_key": "measured",
@@ -96,7 +104,7 @@ async def _filled(patchbay: Patchbay, count: int) -> tuple[Secret, UUID]:
     connections = [many.a_connection(workspace, number, **columns) for number in range(count)]
     await many.add(connections)
     await _add_credential(patchbay, connections[count // 2])
-    return (await patchbay.people.add_token(user.id, name="For measuring")).token, connections[count // 2].id
+    return [connection.id for connection in connections]
 
 
 async def _add_credential(patchbay: Patchbay, connection: models.Connection) -> None:

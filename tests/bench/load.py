@@ -4,13 +4,17 @@ usage: python -m tests.bench.load, with an `Order` as JSON on standard input; it
 """
 
 import asyncio
+import itertools
 import json
 import statistics
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import cast
 
+# In a request, and in what is expected: another number each time, never one of before.
+NUMBER = "#" * 16
 _LENGTH = b"content-length:"
 # How long the last answers may take, once nothing more is asked.
 _DRAIN_SECONDS = 30
@@ -21,11 +25,10 @@ class Order:
     """What to ask, how many at once, and for how long."""
 
     port: int
-    # A whole HTTP request, which keeps its connection.
-    request: str
+    # Whole HTTP requests, one for each client, which keep their connections.
+    requests: list[str]
     # What every right answer has in it.
     expected: str
-    clients: int
     seconds: float
 
 
@@ -45,11 +48,13 @@ class Load:
 class Client(asyncio.Protocol):
     """Asks, waits for the whole answer, and asks again until the time is over."""
 
-    def __init__(self, order: Order, ends_at: float, durations: list[float]) -> None:
+    def __init__(self, request: str, expected: str, ends_at: float, numbers: Iterator[int], durations: list[float]) -> None:
         self.finished = asyncio.get_running_loop().create_future()
         self.failures = 0
-        self._request = order.request.encode()
-        self._expected = order.expected.encode()
+        self._request = request.encode()
+        self._expected = expected.encode()
+        self._number = b""
+        self._numbers = numbers
         self._ends_at = ends_at
         self._durations = durations
         self._buffer = b""
@@ -76,18 +81,22 @@ class Client(asyncio.Protocol):
 
     def _note(self) -> None:
         self._durations.append(time.perf_counter() - self._asked_at)
-        if not self._buffer.startswith(b"HTTP/1.1 200") or self._expected not in self._buffer:
+        if not self._buffer.startswith(b"HTTP/1.1 200") or self._numbered(self._expected) not in self._buffer:
             self.failures += 1
         self._buffer, self._whole = b"", 0
 
     def _ask(self) -> None:
-        now = time.perf_counter()
-        if now >= self._ends_at:
+        if time.perf_counter() >= self._ends_at:
             self.finished.set_result(None)
             self._transport.close()
             return
-        self._asked_at = now
-        self._transport.write(self._request)
+        self._number = b"%016d" % next(self._numbers)
+        request = self._numbered(self._request)
+        self._asked_at = time.perf_counter()
+        self._transport.write(request)
+
+    def _numbered(self, text: bytes) -> bytes:
+        return text.replace(NUMBER.encode(), self._number)
 
 
 def _whole_length(begun: bytes) -> int:
@@ -102,13 +111,20 @@ def _whole_length(begun: bytes) -> int:
     return end + 4 + int(head[place + len(_LENGTH) :].split(b"\r\n", 1)[0])
 
 
+async def _connect(client: Client, port: int) -> None:
+    await asyncio.get_running_loop().create_connection(lambda: client, "127.0.0.1", port)
+
+
 async def load(order: Order) -> Load:
     """Do as ordered."""
     durations: list[float] = []
     began = time.perf_counter()
-    loop, ends_at = asyncio.get_running_loop(), began + order.seconds
-    pairs = [await loop.create_connection(lambda: Client(order, ends_at, durations), "127.0.0.1", order.port) for _ in range(order.clients)]
-    clients = [client for _, client in pairs]
+    ends_at = began + order.seconds
+    # In microseconds, of which none brings more than one answer.
+    numbers = itertools.count(time.time_ns() // 1000)
+    clients = [Client(request, order.expected, ends_at, numbers, durations) for request in order.requests]
+    for client in clients:
+        await _connect(client, order.port)
     async with asyncio.timeout(order.seconds + _DRAIN_SECONDS):
         await asyncio.gather(*(client.finished for client in clients))
     hundredths = statistics.quantiles(durations, n=100) if len(durations) > 1 else durations * 99

@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import re
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,11 +16,13 @@ from tests.bench.ground import Ground, ground
 from tests.bench.load import Load, Order
 from tests.bench.rows import Options, Spread
 from tests.bench.servers import Server, served
-from tests.bench.works import SideName, Work
+from tests.bench.sides import SideName
+from tests.bench.works import Work
 
 # Whatever is made at first use is made before the rounds.
 _WARM_UP_SECONDS = 1.0
 _TOLD_CHARACTERS = 1500
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +42,8 @@ class Result:
     """One side of one work, for so many clients, over all rounds."""
 
     heading: ClassVar[str] = (
-        f"{'work':10}  {'database':10}  {'clients':>7}  {'side':10}  {'requests/s':>18}  {'processor µs':>21}  {'p99 ms':>21}  "
-        f"{'Patchbay: by rate':>18}  {'by processor':>18}"
+        f"{'work':10}  {'database':10}  {'clients':>7}  {'side':12}  {'requests/s':>18}  {'processor µs':>21}  {'p99 ms':>21}  "
+        f"{'Patchbay: by rate':>18}  {'by processor':>18}  {'p99, times':>18}"
     )
 
     work: str
@@ -56,6 +60,8 @@ class Result:
     # Patchbay measured by this side, round by round: 1 where they are equal, more where Patchbay does better.
     patchbay_by_rate: Spread
     patchbay_by_processor: Spread
+    # And how many times this side's p99 Patchbay's is: less is better.
+    patchbay_by_p99: Spread
 
     def __str__(self) -> str:
         figures = [
@@ -64,10 +70,11 @@ class Result:
             f"{self.p99_milliseconds.told(1):>21}",
         ]
         if self.side != "patchbay":
-            figures += [f"{each.told(2):>18}" for each in (self.patchbay_by_rate, self.patchbay_by_processor)]
+            ratios = self.patchbay_by_rate, self.patchbay_by_processor, self.patchbay_by_p99
+            figures += [f"{each.told(2):>18}" for each in ratios]
         if self.failures:
             figures.append(f"{self.failures} failed")
-        return "  ".join([f"{self.work:10}", f"{self.database:10}", f"{self.clients:7}", f"{self.side:10}", *figures])
+        return "  ".join([f"{self.work:10}", f"{self.database:10}", f"{self.clients:7}", f"{self.side:12}", *figures])
 
 
 async def measure(works: Sequence[Work], options: Options) -> AsyncIterator[Result]:
@@ -84,33 +91,49 @@ async def measure(works: Sequence[Work], options: Options) -> AsyncIterator[Resu
 
 
 async def _measured(work: Work, ground: Ground, options: Options) -> AsyncIterator[Result]:
+    sides = work.sides(ground.kind, options.beside)
     async with AsyncExitStack() as stack:
-        servers = [await stack.enter_async_context(served(side, ground)) for side in work.sides]
+        servers = [await stack.enter_async_context(served(side, ground)) for side in sides]
         require_alike({server.side: await server.ask(work.question(server.side, ground)) for server in servers})
         for count in options.clients:
             for server in servers:
                 await _figures(work, ground, server, count, min(_WARM_UP_SECONDS, options.seconds))
-            found: dict[SideName, list[Figures]] = {side: [] for side in work.sides}
+            found: dict[SideName, list[Figures]] = {side: [] for side in sides}
             for number in range(options.rounds):
                 # Forth and back, so that none is always the first.
                 for server in servers if number % 2 == 0 else reversed(servers):
                     found[server.side].append(await _figures(work, ground, server, count, options.seconds))
-            for side in work.sides:
+            for side in sides:
                 yield _result(work, ground, count, side, found, options.seconds)
 
 
 def require_alike(answers: Mapping[SideName, Any]) -> None:
-    """Raises ValueError where a side does not answer as Patchbay does: then it would be measured at something else."""
+    """Raises ValueError where a side does not answer as Patchbay does: then it would be measured at something else.
+
+    A time may be written in any way that means the same; field names that differ are told apart in the question.
+    """
     for side, answer in answers.items():
-        if answer != answers["patchbay"]:
+        if _plain(answer) != _plain(answers["patchbay"]):
             told = json.dumps(answer)[:_TOLD_CHARACTERS], json.dumps(answers["patchbay"])[:_TOLD_CHARACTERS]
             raise ValueError(f"{side} does not answer as Patchbay does.\n{side}: {told[0]}\nPatchbay: {told[1]}")
 
 
+def _plain(answer: Any) -> Any:
+    """The answer, with times in place of texts that are times."""
+    match answer:
+        case dict():
+            return {name: _plain(value) for name, value in answer.items()}
+        case list():
+            return [_plain(value) for value in answer]
+        case str() if _TIME.fullmatch(answer):
+            return datetime.fromisoformat(answer)
+    return answer
+
+
 async def _figures(work: Work, ground: Ground, server: Server, clients: int, seconds: float) -> Figures:
-    question = work.question(server.side, ground)
+    requests = [server.request(work.question(server.side, ground, client)) for client in range(clients)]
     before = server.processor_seconds()
-    load = await _loaded(Order(server.port, server.request(question), question.expected, clients, seconds))
+    load = await _loaded(Order(server.port, requests, work.expected, seconds))
     spent = server.processor_seconds() - before
     return Figures(
         load.requests / load.seconds, 1e6 * spent / load.requests, load.median_milliseconds, load.p99_milliseconds, load.failures
@@ -144,4 +167,5 @@ def _result(work: Work, ground: Ground, clients: int, side: SideName, found: dic
         failures=sum(each.failures for each in mine),
         patchbay_by_rate=Spread.of([one.requests_per_second / other.requests_per_second for one, other in pairs]),
         patchbay_by_processor=Spread.of([other.processor_microseconds / one.processor_microseconds for one, other in pairs]),
+        patchbay_by_p99=Spread.of([one.p99_milliseconds / other.p99_milliseconds for one, other in pairs]),
     )

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self
 
+from tests.bench.sides import SideName
 from tests.faults.databases import Kind
 
 
@@ -20,6 +21,8 @@ class Options:
     clients: tuple[int, ...]
     # How many there are.
     connections: int
+    # What Patchbay is measured beside, where that is not all that there is.
+    beside: tuple[SideName, ...] = ()
 
 
 class Row(Protocol):

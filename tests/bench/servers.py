@@ -2,9 +2,8 @@
 
 import asyncio
 import os
-import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ import httpx2
 
 from tests.acceptance.processes import Program, free_port, running, until
 from tests.bench.ground import Ground
-from tests.bench.works import Question, SideName, command
+from tests.bench.sides import ENVIRONMENT, SideName, command
+from tests.bench.works import Question
 
 _READY_SECONDS = 60
 _FIRST_PROCESSOR = min(os.sched_getaffinity(0))
@@ -59,10 +59,10 @@ class Server:
 async def served(side: SideName, ground: Ground) -> AsyncIterator[Server]:
     """A side, answering, for as long as this lasts."""
     port = free_port()
-    environment = ground.environment | {"PATCHBAY_PORT": str(port)}
+    environment = ground.environment | ENVIRONMENT | {"PATCHBAY_PORT": str(port)}
     words = ground.folder / f"{side}-{port}"
-    async with running(sys.executable, *command(side, port), words=words, environment=environment) as program:
-        os.sched_setaffinity(program.process_id, {_FIRST_PROCESSOR})
+    async with running(*await command(side, port, ground), words=words, environment=environment) as program:
+        _keep_on_first_processor(program)
         server = Server(side, port, ground.token.reveal(), program)
 
         async def look() -> bool:
@@ -70,6 +70,7 @@ async def served(side: SideName, ground: Ground) -> AsyncIterator[Server]:
             return await _listens(port)
 
         await until(look, within=_READY_SECONDS)
+        _keep_on_first_processor(program)
         yield server
 
 
@@ -80,6 +81,14 @@ async def _listens(port: int) -> bool:
         return False
     writer.close()
     return True
+
+
+def _keep_on_first_processor(program: Program) -> None:
+    """With the threads that it has by now; those to come go where the one is that starts them."""
+    for task in Path(f"/proc/{program.process_id}/task").iterdir():
+        # It may have ended.
+        with suppress(ProcessLookupError):
+            os.sched_setaffinity(int(task.name), {_FIRST_PROCESSOR})
 
 
 def keep_off_first_processor() -> None:

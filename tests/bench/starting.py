@@ -11,7 +11,8 @@ from typing import ClassVar
 from tests.bench.ground import Ground, ground
 from tests.bench.rows import Options, Spread
 from tests.bench.servers import served
-from tests.bench.works import WORKS, SideName
+from tests.bench.sides import SideName
+from tests.bench.works import WORKS
 
 _SIDES: tuple[SideName, ...] = ("patchbay", "ceiling")
 # Until what a start leaves to be done is done.

@@ -25,8 +25,7 @@ from strawberry.types import Info
 
 import models
 from models.database import Database, open_database
-
-_CONNECTORS = {"measured": "Measured"}
+from tests.bench.by_hand import CONNECTORS
 
 
 @strawberry.type
@@ -108,7 +107,7 @@ def _of(row: models.Connection) -> Connection:
 
 
 async def _connectors(keys: list[str]) -> Sequence[Connector]:
-    return [Connector(key=key, name=_CONNECTORS[key]) for key in keys]
+    return [Connector(key=key, name=CONNECTORS[key]) for key in keys]
 
 
 async def _folders(ids: list[UUID]) -> Sequence[Folder]:
@@ -147,7 +146,7 @@ def main() -> None:
             yield
 
     app = Starlette(routes=[Mount("/", server)], lifespan=lifespan)
-    uvicorn.run(app, port=int(sys.argv[1]), log_config=None, access_log=False, server_header=False)
+    uvicorn.run(app, port=int(sys.argv[1]), log_config=None, access_log=False, server_header=False, proxy_headers=False)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ _KEYS = {
     "failures",
     "patchbay_by_rate",
     "patchbay_by_processor",
+    "patchbay_by_p99",
 }
 
 
@@ -40,9 +41,9 @@ def test_a_round_is_told_as_a_json_line_a_side() -> None:
 
     assert run.returncode == 0, run.stderr
     lines = [json.loads(line) for line in run.stdout.splitlines()]
-    assert [line.keys() for line in lines] == [_KEYS] * 3
+    assert [line.keys() for line in lines] == [_KEYS] * 4
     assert [(line["side"], line["work"], line["database"], line["clients"], line["failures"]) for line in lines] == [
-        (side, "list", "sqlite", 2, 0) for side in ("patchbay", "ceiling", "strawberry")
+        (side, "list", "sqlite", 2, 0) for side in ("patchbay", "ceiling", "strawberry", "tuned")
     ]
     assert all(line["requests_per_second"]["median"] > 0 and line["processor_microseconds"]["median"] > 0 for line in lines)
     assert lines[0]["patchbay_by_rate"] == {"median": 1.0, "lowest": 1.0, "highest": 1.0}
@@ -82,7 +83,7 @@ async def _loaded(*pieces: bytes) -> Load:
     """What two clients measure at a server that answers in these pieces."""
     async with await asyncio.start_server(_answering(*pieces), "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        return await load(Order(port, "POST / HTTP/1.1\r\n\r\n", "right", clients=2, seconds=0.05))
+        return await load(Order(port, ["POST / HTTP/1.1\r\n\r\n"] * 2, "right", seconds=0.05))
 
 
 def _answering(*pieces: bytes) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
