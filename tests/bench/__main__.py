@@ -12,6 +12,7 @@ from typing import get_args
 
 import click
 
+from tests.bench.goals import outcomes
 from tests.bench.measuring import measure
 from tests.bench.rows import Measurement, Options, Row
 from tests.bench.servers import keep_off_first_processor
@@ -58,7 +59,8 @@ def main(
     """
     options = Options((kind,) if kind else _KINDS, rounds, seconds, clients, connections, beside)
     keep_off_first_processor()
-    asyncio.run(_print(_rows(names or list(_TOLD), options), options, as_json))
+    wanted = names or list(_TOLD)
+    asyncio.run(_print(_with_goals(_rows(wanted, options), wanted), options, as_json))
 
 
 async def _rows(names: Sequence[str], options: Options) -> AsyncIterator[Row]:
@@ -68,6 +70,16 @@ async def _rows(names: Sequence[str], options: Options) -> AsyncIterator[Row]:
         if name in _OTHERS:
             async for row in _OTHERS[name].rows(options):
                 yield row
+
+
+async def _with_goals(rows: AsyncIterator[Row], names: Sequence[str]) -> AsyncIterator[Row]:
+    """What is measured, and then what that says of the goals."""
+    seen: list[Row] = []
+    async for row in rows:
+        seen.append(row)
+        yield row
+    for outcome in outcomes(seen, names):
+        yield outcome
 
 
 async def _print(rows: AsyncIterator[Row], options: Options, as_json: bool) -> None:
