@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,8 @@ _FIRST_PROCESSOR = min(os.sched_getaffinity(0))
 class Server:
     side: SideName
     port: int
-    token: str
-    program: Program
+    token: str = field(repr=False)
+    program: Program = field(repr=False)
 
     def request(self, question: Question) -> str:
         return question.request(self.port, self.token)
