@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,10 +18,10 @@ from tests.bench.load import Load, Order
 from tests.bench.rows import Options, Spread
 from tests.bench.servers import Server, served
 from tests.bench.sides import SideName
-from tests.bench.works import Work
+from tests.bench.works import Question, Work
 
-# Whatever is made at first use is made before the rounds.
-_WARM_UP_SECONDS = 1.0
+# Whatever is made at first use, and compiled where a thing is used much, is made before the rounds.
+_WARM_UP_SECONDS = 2.0
 _TOLD_CHARACTERS = 1500
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
@@ -93,16 +94,17 @@ async def measure(works: Sequence[Work], options: Options) -> AsyncIterator[Resu
 async def _measured(work: Work, ground: Ground, options: Options) -> AsyncIterator[Result]:
     sides = work.sides(ground.kind, options.beside)
     async with AsyncExitStack() as stack:
-        servers = [await stack.enter_async_context(served(side, ground)) for side in sides]
-        require_alike({server.side: await server.ask(work.question(server.side, ground)) for server in servers})
+        servers = {side: await stack.enter_async_context(served(side, ground)) for side in sides}
+        require_alike({side: await server.ask(work.question(side, ground)) for side, server in servers.items()})
         for count in options.clients:
-            for server in servers:
-                await _figures(work, ground, server, count, min(_WARM_UP_SECONDS, options.seconds))
+            turns = {side: partial(_turn, _asked(work, ground, side, count), server) for side, server in servers.items()}
+            for turn in turns.values():
+                await turn(min(_WARM_UP_SECONDS, options.seconds))
             found: dict[SideName, list[Figures]] = {side: [] for side in sides}
             for number in range(options.rounds):
                 # Forth and back, so that none is always the first.
-                for server in servers if number % 2 == 0 else reversed(servers):
-                    found[server.side].append(await _figures(work, ground, server, count, options.seconds))
+                for side in sides if number % 2 == 0 else reversed(sides):
+                    found[side].append(await turns[side](options.seconds))
             for side in sides:
                 yield _result(work, ground, count, side, found, options.seconds)
 
@@ -130,17 +132,21 @@ def _plain(answer: Any) -> Any:
     return answer
 
 
-async def _figures(work: Work, ground: Ground, server: Server, clients: int, seconds: float) -> Figures:
-    requests = [server.request(work.question(server.side, ground, client)) for client in range(clients)]
+def _asked(work: Work, ground: Ground, side: SideName, clients: int) -> list[Question]:
+    return [work.question(side, ground, client) for client in range(clients)]
+
+
+async def _turn(questions: Sequence[Question], server: Server, seconds: float) -> Figures:
+    order = Order(server.port, [server.request(question) for question in questions], questions[0].expected, seconds)
     before = server.processor_seconds()
-    load = await _loaded(Order(server.port, requests, work.expected, seconds))
+    load = await loaded(order)
     spent = server.processor_seconds() - before
     return Figures(
         load.requests / load.seconds, 1e6 * spent / load.requests, load.median_milliseconds, load.p99_milliseconds, load.failures
     )
 
 
-async def _loaded(order: Order) -> Load:
+async def loaded(order: Order) -> Load:
     """What a process of its own measured."""
     command = [sys.executable, "-m", "tests.bench.load"]
     process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE)

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ _FIRST_PROCESSOR = min(os.sched_getaffinity(0))
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    side: SideName
+    side: str
     port: int
     token: str = field(repr=False)
     program: Program = field(repr=False)
@@ -60,18 +60,23 @@ async def served(side: SideName, ground: Ground) -> AsyncIterator[Server]:
     """A side, answering, for as long as this lasts."""
     port = free_port()
     environment = ground.environment | ENVIRONMENT | {"PATCHBAY_PORT": str(port)}
-    words = ground.folder / f"{side}-{port}"
-    async with running(*await command(side, port, ground), words=words, environment=environment) as program:
-        _keep_on_first_processor(program)
-        server = Server(side, port, ground.token.reveal(), program)
+    async with serving(await command(side, port, ground), port, ground, environment, side=side) as server:
+        yield server
+
+
+@asynccontextmanager
+async def serving(program: Sequence[str], port: int, ground: Ground, environment: dict[str, str], *, side: str) -> AsyncIterator[Server]:
+    """Whatever this starts, answering at this port, for as long as this lasts."""
+    async with running(*program, words=ground.folder / f"{side}-{port}", environment=environment) as started:
+        _keep_on_first_processor(started)
 
         async def look() -> bool:
-            assert program.runs, f"{side} ended:\n{program.log[-3000:]}"
+            assert started.runs, f"{side} ended:\n{started.log[-3000:]}"
             return await _listens(port)
 
         await until(look, within=_READY_SECONDS)
-        _keep_on_first_processor(program)
-        yield server
+        _keep_on_first_processor(started)
+        yield Server(side, port, ground.token.reveal(), started)
 
 
 async def _listens(port: int) -> bool:
