@@ -1,6 +1,8 @@
-"""Patchbay measured beside what it could be at best, and beside stock Strawberry: ratios from one run, as a table.
+"""Patchbay measured beside what it could be at best, and beside its peers: ratios from one run, as a table, and what they say of the goals.
 
 Each side is a process of its own, and so are the clients. The sides take turns within each round. A median stands before its spread.
+PostGraphile and Mercurius come from npm at first use, into the user's cache folder, with a Node that they run on. They and Strawberry
+know nobody and check nothing.
 """
 
 import asyncio
@@ -56,6 +58,7 @@ def main(
     """Measure these works, or all of them.
 
     By rate and by processor: how many times Patchbay does what the other side does, in the same round. 1 is equal, more is better.
+    By p99: how many times as long Patchbay's takes; less is better.
     """
     options = Options((kind,) if kind else _KINDS, rounds, seconds, clients, connections, beside)
     keep_off_first_processor()

@@ -44,7 +44,7 @@ class Result:
 
     heading: ClassVar[str] = (
         f"{'work':10}  {'database':10}  {'clients':>7}  {'side':12}  {'requests/s':>18}  {'processor µs':>21}  {'p99 ms':>21}  "
-        f"{'Patchbay: by rate':>18}  {'by processor':>18}  {'p99, times':>18}"
+        f"{'Patchbay: by rate':>18}  {'by processor':>18}  {'by p99':>18}"
     )
 
     work: str

@@ -1,8 +1,11 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
-from tests.bench.goals import Outcome, outcomes
+from tests.bench.goals import GOALS, Outcome, outcomes
+from tests.bench.measuring import Result
 from tests.bench.rows import Spread
+from tests.bench.starting import Start
+from tests.bench.works import WORKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,28 +17,37 @@ class _Answered:
     clients: int
     side: str
     patchbay_by_rate: Spread
+    patchbay_by_processor: Spread
 
 
 def test_a_goal_is_met_by_the_median() -> None:
     rows = [
-        _Answered("issue", "postgresql", 16, "ceiling", Spread(0.5, 0.4, 0.6)),
-        _Answered("issue", "sqlite", 16, "ceiling", Spread(0.49, 0.4, 0.6)),
+        _Answered("issue", "postgresql", 16, "ceiling", Spread(0.5, 0.4, 0.6), _even(0.6)),
+        _Answered("issue", "sqlite", 16, "ceiling", Spread(0.49, 0.4, 0.6), _even(0.7)),
     ]
 
     assert list(outcomes(rows, ["issue"])) == [
-        Outcome("issue", "a credential issued, PostgreSQL: of the ceiling", 0.5, None, 0.5, True),
-        Outcome("issue", "a credential issued, SQLite: of the ceiling", 0.5, None, 0.49, False),
+        Outcome("issue", "a credential issued, PostgreSQL: of the ceiling", 0.5, None, 0.5, True, 0.6),
+        Outcome("issue", "a credential issued, SQLite: of the ceiling", 0.5, None, 0.49, False, 0.7),
     ]
 
 
 def test_what_a_run_did_not_measure_is_neither_met_nor_missed() -> None:
-    rows = [_Answered("issue", "postgresql", 1, "ceiling", Spread(0.9, 0.9, 0.9))]
+    rows = [_Answered("issue", "postgresql", 1, "ceiling", _even(0.9), _even(0.9))]
 
     assert [outcome.is_met for outcome in outcomes(rows, ["issue"])] == [None, None]
 
 
+def test_every_goal_is_of_a_figure_that_a_row_has() -> None:
+    rows: dict[str, type] = {**dict.fromkeys(WORKS, Result), "start": Start}
+
+    for goal in GOALS:
+        assert {*goal.row, goal.figure} <= {field.name for field in fields(rows[goal.row["work"]])}
+        assert (goal.at_least is None) != (goal.at_most is None)
+
+
 def test_a_limit_from_above_is_kept_by_less() -> None:
-    quick, slow = (_Started("start", "patchbay", Spread(seconds, seconds, seconds), 80) for seconds in (1.0, 1.1))
+    quick, slow = (_Started("start", "patchbay", _even(seconds), 80) for seconds in (1.0, 1.1))
 
     assert [outcome.is_met for outcome in outcomes([quick], ["start"])] == [True, True]
     assert [outcome.is_met for outcome in outcomes([slow], ["start"])] == [False, True]
@@ -49,3 +61,7 @@ class _Started:
     side: str
     seconds: Spread
     share_megabytes: float
+
+
+def _even(value: float) -> Spread:
+    return Spread(value, value, value)
