@@ -17,7 +17,7 @@ from tests.bench.ground import Ground, ground
 from tests.bench.load import Load, Order
 from tests.bench.rows import Options, Spread
 from tests.bench.servers import Server, served
-from tests.bench.sides import SideName
+from tests.bench.sides import SideName, at_hand
 from tests.bench.works import Question, Work
 
 # Whatever is made at first use, and compiled where a thing is used much, is made before the rounds.
@@ -93,6 +93,8 @@ async def measure(works: Sequence[Work], options: Options) -> AsyncIterator[Resu
 
 async def _measured(work: Work, ground: Ground, options: Options) -> AsyncIterator[Result]:
     sides = work.sides(ground.kind, options.beside)
+    if not options.beside:
+        sides = await at_hand(sides)
     async with AsyncExitStack() as stack:
         servers = {side: await stack.enter_async_context(served(side, ground)) for side in sides}
         require_alike({side: await server.ask(work.question(side, ground)) for side, server in servers.items()})

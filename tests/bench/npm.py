@@ -11,7 +11,6 @@ from pathlib import Path
 SCRIPTS = Path(__file__).parent / "peers"
 
 _COMMAND = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
-_WAY_OUT = "`--beside` measures without PostGraphile and Mercurius."
 
 
 def cache() -> Path:
@@ -38,9 +37,9 @@ async def _install(folder: Path) -> None:
     try:
         process = await asyncio.create_subprocess_exec(*_COMMAND, cwd=folder, stdout=sys.stderr)
     except FileNotFoundError:
-        raise RuntimeError(f"npm is not on the PATH. {_WAY_OUT}") from None
+        raise RuntimeError("npm is not on the PATH.") from None
     if await process.wait():
-        raise RuntimeError(f"npm did not get the packages; what it said is above. {_WAY_OUT}")
+        raise RuntimeError("npm did not get their packages; what it said is above.")
 
 
 def _move(whole: Path, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from collections.abc import Sequence
 from typing import Literal
 
 import asyncpg
@@ -16,6 +17,17 @@ SideName = Literal["patchbay", "ceiling", "strawberry", "tuned", "postgraphile",
 PEERS: tuple[SideName, ...] = ("postgraphile", "mercurius")
 ENVIRONMENT = {"NODE_ENV": "production", "GRAPHILE_ENV": "production"}
 _MODULES = {"ceiling": "tests.bench.ceiling", "strawberry": "tests.bench.stock", "tuned": "tests.bench.tuned"}
+
+
+async def at_hand(sides: Sequence[SideName]) -> tuple[SideName, ...]:
+    """These sides, but for peers that cannot be had here: that is told on standard error."""
+    try:
+        if set(sides) & set(PEERS):
+            await installed()
+    except RuntimeError as error:
+        print(f"Without {' and '.join(PEERS)}: {error}", file=sys.stderr)
+        return tuple(side for side in sides if side not in PEERS)
+    return tuple(sides)
 
 
 async def command(side: SideName, port: int, ground: Ground) -> list[str]:

@@ -20,7 +20,7 @@ from tests.bench.ground import ground
 from tests.bench.load import NUMBER, Load, Order, load
 from tests.bench.measuring import require_alike
 from tests.bench.servers import served
-from tests.bench.sides import SideName
+from tests.bench.sides import SideName, at_hand
 from tests.bench.works import WORKS, Question
 from tests.faults.databases import Kind
 
@@ -131,6 +131,7 @@ async def test_peers_that_cannot_be_had_leave_nothing_half_installed(tmp_path: P
 
     with pytest.raises(RuntimeError, match="npm is not on the PATH"):
         await npm.installed()
+    assert await at_hand(["patchbay", "ceiling", "mercurius"]) == ("patchbay", "ceiling")
 
     assert npm.cache().is_relative_to(tmp_path)
     assert list(tmp_path.rglob("*")) == [npm.cache().parent]
