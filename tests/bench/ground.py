@@ -39,6 +39,9 @@ secret = true
 # As long as many access tokens are.
 _SECRET = "a-token-of-the-provider-" * 20
 
+# Enough for the pools of all sides at once.
+_SESSIONS = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Ground:
@@ -78,6 +81,9 @@ async def ground(kind: Kind, folder: Path, connections: int) -> AsyncIterator[Gr
             # As Python usually runs: from bytecode, which the first of them writes.
             "PYTHONDONTWRITEBYTECODE": "",
         }
+        if kind == "postgresql":
+            await execute(where.url, f"ALTER SYSTEM SET max_connections = {_SESSIONS}")
+            await where.restart()
         await migrate(where.url)
         async with open_patchbay(Settings.from_environment(environment), serves=False, refreshes=False) as patchbay:
             user = await patchbay.people.add_user(name="Ada")
@@ -85,7 +91,8 @@ async def ground(kind: Kind, folder: Path, connections: int) -> AsyncIterator[Gr
             workspace = await models.Folder.get(owner_id=user.id, kind=FolderKind.PERSONAL)
             ids = await _filled(patchbay, workspace, connections)
         if kind == "postgresql":
-            await _analyse(where.url)
+            # What a server does by itself a minute after so much was written.
+            await execute(where.url, "ANALYZE")
         yield Ground(kind, environment, token, workspace.id, ids, ids[connections // 2], folder)
 
 
@@ -118,10 +125,10 @@ async def _add_credential(patchbay: Patchbay, connection: models.Connection) -> 
     )
 
 
-async def _analyse(url: str) -> None:
-    """What a server does by itself a minute after so much was written."""
+async def execute(url: str, script: str) -> None:
+    """Statements, on PostgreSQL."""
     session = await asyncpg.connect(**DatabaseUrl.parse(url).credentials)
     try:
-        await session.execute("ANALYZE")
+        await session.execute(script)
     finally:
         await session.close()

@@ -5,10 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import Literal
 
-import asyncpg
-
-from models.database import DatabaseUrl
-from tests.bench.ground import Ground
+from tests.bench.ground import Ground, execute
 from tests.bench.npm import SCRIPTS, installed
 
 SideName = Literal["patchbay", "ceiling", "strawberry", "tuned", "postgraphile", "mercurius"]
@@ -45,14 +42,6 @@ async def _on_node(side: SideName, port: int, ground: Ground) -> list[str]:
     (folder / "node_modules").symlink_to(packages)
     script = shutil.copy(SCRIPTS / f"{side}.mjs", folder)
     if (views := SCRIPTS / f"{side}.sql").exists():
-        await _execute(ground.url, views.read_text())
+        await execute(ground.url, views.read_text())
     [node] = packages.glob("node-linux-*/bin/node")
     return [str(node), str(script), str(port), ground.url]
-
-
-async def _execute(url: str, script: str) -> None:
-    session = await asyncpg.connect(**DatabaseUrl.parse(url).credentials)
-    try:
-        await session.execute(script)
-    finally:
-        await session.close()
