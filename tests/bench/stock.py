@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -26,34 +25,11 @@ from strawberry.types import Info
 import models
 from models.database import Database, open_database
 from tests.bench.by_hand import CONNECTORS
+from tests.bench.nouns import ConnectionAlone, Connector, Folder, PageInfo
 
 
 @strawberry.type
-class Connector:
-    key: str
-    name: str
-
-
-@strawberry.type
-class Folder:
-    id: strawberry.ID
-    name: str
-
-
-@strawberry.type
-class Connection:
-    id: strawberry.ID
-    name: str
-    status: str
-    status_changed_at: datetime
-    is_default: bool
-    account: str | None
-    scopes: list[str]
-    expires_at: datetime | None
-    next_refresh_at: datetime | None
-    last_refreshed_at: datetime | None
-    created_at: datetime
-    updated_at: datetime
+class Connection(ConnectionAlone):
     connector_key: strawberry.Private[str]
     folder_id: strawberry.Private[UUID]
 
@@ -66,11 +42,6 @@ class Connection:
     async def folder(self, info: Info[dict[str, Any], None]) -> Folder:
         folder: Folder = await info.context["folders"].load(self.folder_id)
         return folder
-
-
-@strawberry.type
-class PageInfo:
-    has_next_page: bool
 
 
 @strawberry.type
