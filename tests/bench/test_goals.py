@@ -47,9 +47,10 @@ def test_every_goal_is_of_a_figure_that_a_row_has() -> None:
 
 
 def test_a_limit_from_above_is_kept_by_less() -> None:
-    quick, slow = (_Started("start", "patchbay", _even(seconds), 80) for seconds in (1.0, 1.1))
+    quick, slow = (_Started("start", "patchbay", _even(seconds), _even(0.5), 80) for seconds in (1.0, 1.1))
 
     assert [outcome.is_met for outcome in outcomes([quick], ["start"])] == [True, True]
+    assert [outcome.measured_by_processor for outcome in outcomes([quick], ["start"])] == [0.5, None]
     assert [outcome.is_met for outcome in outcomes([slow], ["start"])] == [False, True]
 
 
@@ -60,6 +61,7 @@ class _Started:
     work: str
     side: str
     seconds: Spread
+    processor_seconds: Spread
     share_megabytes: float
 
 
