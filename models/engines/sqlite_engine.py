@@ -57,8 +57,10 @@ class Client(SqliteClient):
 
     @translate_exceptions
     async def execute_query(self, query: str, values: list[Any] | None = None) -> tuple[int, list[Any]]:
-        if self._reader is not None and _may_read(query) and (rows := self._reader.read(query, values)) is not None:
-            return len(rows), rows
+        if (reader := self._reader) is not None and _may_read(query):
+            await reader.turn()
+            if (rows := reader.read(query, values)) is not None:
+                return len(rows), rows
         if not _only_reads(query):
             return await self._write(lambda connection: _execute(connection, query, values))
         async with self.acquire_connection() as connection:

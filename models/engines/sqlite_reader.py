@@ -1,9 +1,9 @@
 """Reads of SQLite in the event loop itself, for what is there in less time than a thread takes to be asked.
 
 Beside the connection that writes there is one that only reads. A statement has so many steps of SQLite's machine, which are a millisecond
-or two; one that is not through by then is left to the thread, and so is what the loop is asked too often for in one turn. So nobody waits
-for a long read, and a short one waits for nobody: not for the thread, and not for a transaction that is under way, of which it sees
-nothing.
+or two; one that is not through by then is left to the thread. And after so many statements in one turn of the loop, the next one waits for
+the next turn. So nobody waits for a long read, and a short one waits for nobody: not for the thread, and not for a transaction that is
+under way, of which it sees nothing.
 """
 
 import asyncio
@@ -29,13 +29,16 @@ class Reader:
         self._looks = 0
         self._in_this_turn = 0
 
+    async def turn(self) -> None:
+        """To be waited for before each statement: who reads and reads lets others have their turn in between."""
+        if self._in_this_turn >= _STATEMENTS_IN_A_TURN:
+            await asyncio.sleep(0)
+        if not self._in_this_turn:
+            asyncio.get_running_loop().call_soon(self._begin_turn)
+        self._in_this_turn += 1
+
     def read(self, query: str, values: Sequence[Any] | None) -> list[sqlite3.Row] | None:
         """The rows; None where they are not to be had at once."""
-        if self._in_this_turn >= _STATEMENTS_IN_A_TURN:
-            return None
-        if not self._in_this_turn:
-            asyncio.get_running_loop().call_soon(self._turn)
-        self._in_this_turn += 1
         self._looks = 0
         try:
             return self._connection.execute(query, values or ()).fetchall()
@@ -50,5 +53,5 @@ class Reader:
         self._looks += 1
         return self._looks * _LOOK > _STEPS
 
-    def _turn(self) -> None:
+    def _begin_turn(self) -> None:
         self._in_this_turn = 0
