@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from html import escape
 
 _JSON = re.compile(r'\s*(\{\s*["}]|\[|")')
@@ -20,16 +21,24 @@ class Template:
 
     @property
     def names(self) -> frozenset[str]:
-        return frozenset(_PLACEHOLDER.findall(self.text))
+        return _names(self.text)
 
     def render(self, values: Mapping[str, str]) -> str:
         """Fill every name in. Raises KeyError for one that has no value."""
+        if "{" not in self.text:
+            return self.text
         return _PLACEHOLDER.sub(lambda match: values[match[1]], self.text)
 
     def render_document(self, values: Mapping[str, str]) -> str:
         """As `render`, where the text is JSON or XML: then every value is written as a string of it, whatever it holds."""
         escape = _escape_of(self.text)
         return self.render({name: escape(values[name]) for name in self.names})
+
+
+# Asked for again and again of the same texts: those of connectors.
+@lru_cache(maxsize=4096)
+def _names(text: str) -> frozenset[str]:
+    return frozenset(_PLACEHOLDER.findall(text))
 
 
 def _escape_of(text: str) -> Callable[[str], str]:

@@ -79,8 +79,10 @@ class Provider:
     def _host_of(self, url: Template | None) -> str:
         if self.option.login is not None:
             return self.option.login.host.render(self._values()).lower()
-        render = _Renderer(self._values())
-        for template in (url, self.option.base_url, self.connector.base_url):
+        templates = url, self.option.base_url, self.connector.base_url
+        # Most are the same for everybody.
+        render = _Renderer(self._values() if any(template is not None and template.names for template in templates) else {})
+        for template in templates:
             if known := render.known(template):
                 return urlsplit(known).netloc.lower()
         return self.connector.key

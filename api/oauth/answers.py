@@ -121,6 +121,8 @@ def find(document: Document, path: str) -> Document:
         return None
     if path == "$":
         return document
+    if "." not in path and isinstance(document, dict):
+        return document.get(path)
     found: Document = document
     for name in path.split("."):
         if isinstance(found, dict):

@@ -132,8 +132,12 @@ class OAuthClient:
         if refresh_expires_at is None and server.refresh_lifetime is not None:
             # It was used just now, and lives on from here, whether or not it comes back.
             refresh_expires_at = self._clock() + server.refresh_lifetime
-        renewed = replace(tokens, refresh_token=tokens.refresh_token or refresh_token, refresh_expires_at=refresh_expires_at)
-        return _with_scopes(renewed, scopes)
+        return replace(
+            tokens,
+            refresh_token=tokens.refresh_token or refresh_token,
+            refresh_expires_at=refresh_expires_at,
+            scopes=tuple(scopes) if tokens.scopes is None else tokens.scopes,
+        )
 
     async def obtain(
         self,
@@ -201,8 +205,6 @@ class OAuthClient:
         extra: Mapping[str, str],
         sent: Collection[Secret],
     ) -> TokenSet:
-        from api.oauth.parameters import of_token_request
-
         grant_type = grant_type if server.grant_type is None or grant_type in _ALWAYS_NAMED else server.grant_type
         parameters, headers, sent = dict(parameters), dict(server.token_headers), [*sent, *server.secrets]
         # None: the client proves itself as it always does.
@@ -228,7 +230,7 @@ class OAuthClient:
             client if client.client_id and proof is None else None,
             server.client_authentication,
             server.body_format,
-            of_token_request(grant_type, parameters, extra),
+            _token_parameters(grant_type, parameters, extra),
             headers,
             method=server.token_method,
             whole_body=server.token_body,
@@ -284,6 +286,9 @@ def _scope_parameters(server: AuthorizationServer, scopes: Sequence[str]) -> Par
 
 def _for_refresh(server: AuthorizationServer) -> AuthorizationServer:
     """The server as it is asked for a renewal."""
+    differs = server.refresh_url, server.refresh_method, server.refresh_paths, server.refresh_client_authentication, server.token_body
+    if differs == (None, None, None, None, None):
+        return server
     return replace(
         server,
         token_url=server.refresh_url or server.token_url,
@@ -292,6 +297,15 @@ def _for_refresh(server: AuthorizationServer) -> AuthorizationServer:
         client_authentication=server.refresh_client_authentication or server.client_authentication,
         token_body=None,
     )
+
+
+def _token_parameters(grant_type: str, parameters: Parameters, extra: Mapping[str, str]) -> Parameters:
+    """The members of a token request. A connector's own may add to those of the grant and replace none but the grant's name.
+
+    Vendors have grant types of their own, and some take no `grant_type` at all: then the connector gives an empty one.
+    """
+    given = {"grant_type": extra.get("grant_type", grant_type), **parameters}
+    return {name: value for name, value in extra.items() if name not in given} | {name: value for name, value in given.items() if value}
 
 
 def _authenticate(client: ClientCredentials, authentication: ClientAuthentication) -> tuple[Parameters, dict[str, str]]:

@@ -1,10 +1,10 @@
 """What stands in requests, as Authlib writes it."""
 
-from collections.abc import Mapping, Sequence
-from urllib.parse import parse_qsl, urlencode
+from collections.abc import Sequence
+from urllib.parse import parse_qsl
 
 from authlib.common.urls import add_params_to_uri
-from authlib.oauth2.rfc6749.parameters import prepare_grant_uri, prepare_token_request
+from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
 from authlib.oauth2.rfc7009.parameters import prepare_revoke_token_request
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
@@ -22,19 +22,6 @@ def consent_url(url: str, client_id: str, redirect_uri: str, state: Secret) -> s
 
 def of_challenge(code_verifier: Secret) -> dict[str, str]:
     return {"code_challenge": create_s256_code_challenge(code_verifier.reveal()), "code_challenge_method": "S256"}
-
-
-def of_token_request(grant_type: str, parameters: Mapping[str, str], extra: Mapping[str, str]) -> dict[str, str]:
-    """The members of a token request. A connector's own may add to those of the grant and replace none but the grant's name.
-
-    Vendors have grant types of their own, and some take no `grant_type` at all: then the connector gives an empty one.
-    """
-    grant_type = extra.get("grant_type", grant_type)
-    others = {name: value for name, value in extra.items() if name not in parameters and name != "grant_type"}
-    named = dict(parse_qsl(prepare_token_request(grant_type, urlencode(others), **parameters), keep_blank_values=True))
-    if not grant_type:
-        del named["grant_type"]
-    return named
 
 
 def of_revocation(token: Secret, hint: TokenHint | None) -> dict[str, str]:

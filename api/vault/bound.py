@@ -9,7 +9,7 @@ KEY_BYTES = 32
 
 def bound(*fields: bytes) -> bytes:
     """Join the fields, each after its length in four bytes: `a|b, c` and `a, b|c` stay different."""
-    return b"".join(len(field).to_bytes(4, "big") + field for field in fields)
+    return b"".join([len(field).to_bytes(4, "big") + field for field in fields])
 
 
 def subkey(key: bytes, *purpose: str) -> bytes:
