@@ -21,7 +21,7 @@ async def rows(sql: str, parameters: Sequence[object] = (), **types: type) -> li
     """Run one statement, in the transaction if there is one, and hand back the rows that it selects or returns.
 
     Parameters are `$1`, `$2` and so on, each usable more than once; write no `$1` inside a literal. They may be None, bool, int,
-    float, str (and so StrEnum), bytes, UUID, an aware datetime, and a dict or list for a JSON column.
+    float, str (and so StrEnum), bytes, UUID, an aware datetime, a dict or list for a JSON column, and a tuple of ids for `= ANY($1)`.
 
     SQLite has only text for an id, a time and JSON, and a number for a truth; PostgreSQL has text for JSON. Name the columns to
     read as what they are, and both databases give the same: `rows(sql, [now], id=UUID, due_at=datetime, is_default=bool, site=dict)`.
@@ -48,10 +48,14 @@ async def for_each(sql: str, parameters: Sequence[Sequence[object]]) -> None:
 
 async def database_time() -> datetime:
     """What time it is by the clock of the database: that of its server, or of this machine."""
-    database = require_context().db()
-    statement = "SELECT clock_timestamp() AS now" if database.capabilities.dialect == "postgres" else _SQLITE_NOW
+    statement = "SELECT clock_timestamp() AS now" if is_postgresql() else _SQLITE_NOW
     now: datetime = (await rows(statement, now=datetime))[0]["now"]
     return now
+
+
+def is_postgresql() -> bool:
+    """Whether statements go to PostgreSQL, and not to SQLite."""
+    return require_context().db().capabilities.dialect == "postgres"
 
 
 def instance(model: type[ModelType], row: Mapping[str, Any]) -> ModelType:
@@ -68,10 +72,13 @@ def _for_database(sql: str, parameters: Sequence[Sequence[object]]) -> tuple[str
 # As many as are written in this code, and more.
 @lru_cache(1024)
 def _statement_for_sqlite(sql: str) -> str:
+    sql = re.sub(r"=\s+ANY\((\$\d+)\)", r"IN (SELECT value FROM json_each(\1))", sql)
     return re.sub(r"\$(\d+)", r"?\1", sql)
 
 
 def _for_both(parameter: object) -> object:
+    if type(parameter) in _AS_THEY_ARE:
+        return parameter
     match parameter:
         case datetime():
             if parameter.tzinfo is None:
@@ -82,13 +89,20 @@ def _for_both(parameter: object) -> object:
     return parameter
 
 
+_AS_THEY_ARE = frozenset({str, int, float, bytes, bool, type(None)})
+
+
 def _for_sqlite(parameter: object) -> object:
+    if type(parameter) in _AS_THEY_ARE:
+        return parameter
     match _for_both(parameter):
         case UUID() as id:
             return str(id)
         case datetime() as time:
             # As Tortoise writes it. Without microseconds it has no fraction, and still sorts right: "+" is below ".".
             return time.isoformat(" ")
+        case tuple() as ids:
+            return json.dumps([str(id) for id in ids])
         case other:
             return other
 
@@ -116,7 +130,7 @@ def _read(row: dict[str, Any], types: Mapping[str, type]) -> dict[str, Any]:
 
 
 def _uuid(value: Any) -> UUID:
-    return UUID(str(value))
+    return value if isinstance(value, UUID) else UUID(value)
 
 
 def _time(value: Any) -> datetime:

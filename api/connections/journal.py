@@ -13,17 +13,18 @@ ones; another says that the grant is over, and so does the status.
 
 import json
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from tortoise.expressions import Q
 from tortoise.queryset import QuerySet
 
 import models
 from api.clock import Clock
 from api.connections.attempt import OVER_AFTER, Attempt, CarriedAttempt, Intent, NotYet
+from api.connections.gathering import Gathering
 from api.connections.secrets import journal_place
 from api.courier.client import Courier
 from api.courier.wire import Errand
@@ -32,12 +33,13 @@ from api.outbound.http import OutboundClient
 from api.replicas import Replicas
 from api.secret import Secret
 from api.vault.vault import Vault
-from models.database import rows
 from models.leases import Lease
+from models.rows import for_each, instance, rows
 
 logger = logging.getLogger(__name__)
 
 _AT_ONCE = 100
+_GATHERED = 250
 _LOOK_AT_OTHERS_AGAIN = timedelta(seconds=30)
 
 _FORGET_VOID = """
@@ -46,6 +48,21 @@ WHERE answer IS NULL AND started_at <= $1 AND NOT EXISTS (
   SELECT 1 FROM credential
   WHERE credential.connection_id = token_journal.connection_id AND credential.generation = token_journal.generation
 )
+"""
+_BEGUN = """
+SELECT * FROM token_journal WHERE connection_id = ANY($1) AND answer IS NULL ORDER BY started_at
+"""
+_BEGIN = """
+INSERT INTO token_journal (id, connection_id, folder_id, fingerprint, generation, lease_number, started_at, courier_id, is_unanswered)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+"""
+_LEFT_BEHIND = """
+SELECT * FROM token_journal WHERE connection_id = ANY($1) AND answered_at IS NOT NULL ORDER BY answered_at
+"""
+# By its connection first: that has an index.
+_FORGET = """
+DELETE FROM token_journal
+WHERE connection_id = $2 AND (id = $1 OR (fingerprint = $3 AND generation = $4 AND answer IS NULL))
 """
 
 
@@ -56,11 +73,16 @@ class Journal:
         self._courier = courier
         self._replicas = replicas
         self._clock = clock
+        self._beginnings = Gathering(self._begin, at_most=_GATHERED)
+        self._searches = Gathering(_left_behind, at_most=_GATHERED)
 
     async def begin(self, connection: models.Connection, credential: models.Credential, lease: Lease) -> Attempt:
         """Write down that this credential is about to be renewed. Raises NotYet, with nothing written."""
-        earlier = await self._unanswered(credential).order_by("-started_at").first()
-        if earlier is not None and not earlier.is_unanswered:
+        row = self._row(connection, credential, lease)
+        earlier = await self._beginnings.ask(row)
+        if earlier is None:
+            return self._attempt(Intent(row, repeats=False), lease, only_listens=False)
+        if not earlier.is_unanswered:
             over_at = earlier.started_at + OVER_AFTER
             if not await self._is_ours(earlier):
                 raise NotYet(self._clock() + _LOOK_AT_OTHERS_AGAIN)
@@ -69,11 +91,10 @@ class Journal:
                     raise NotYet(over_at)
                 # The courier may have the answer, or still wait for it.
                 return self._attempt(Intent(earlier, repeats=True), lease, only_listens=True)
-        repeats = earlier is not None
         await self._unanswered(credential).delete()
-        row = self._row(connection, credential, lease)
+        row.started_at = self._clock()
         await row.save(force_create=True)
-        return self._attempt(Intent(row, repeats), lease, only_listens=False)
+        return self._attempt(Intent(row, repeats=True), lease, only_listens=False)
 
     def resume(self, connection: models.Connection, credential: models.Credential, lease: Lease) -> Attempt:
         """Hear the answer that the courier has kept; nothing is sent."""
@@ -124,9 +145,12 @@ class Journal:
 
     async def forget(self, intent: Intent) -> None:
         """Nothing came of it, and the token is not used up; or all that came of it is saved."""
-        row = intent.row
-        same = Q(connection_id=row.connection_id, fingerprint=row.fingerprint, generation=row.generation, answer=None)
-        await models.TokenJournal.filter(Q(id=row.id) | same).delete()
+        await self.forget_each([intent])
+
+    async def forget_each(self, intents: Iterable[Intent]) -> None:
+        """The same of several."""
+        rows = (intent.row for intent in intents)
+        await for_each(_FORGET, [[row.id, row.connection_id, row.fingerprint, row.generation] for row in rows])
 
     async def forget_void(self, before: datetime) -> None:
         """Forget what was begun and never answered for a credential that is replaced or gone: nobody will ask for it again."""
@@ -138,19 +162,34 @@ class Journal:
 
     async def left_behind(self, connection_id: UUID) -> list[models.TokenJournal]:
         """Answers for one connection that nobody saved, the oldest first; asked by who holds its lease, so nobody is about to."""
-        return await models.TokenJournal.filter(connection_id=connection_id, answered_at__not_isnull=True).order_by("answered_at")
+        return await self._searches.ask(connection_id)
+
+    async def _begin(self, intents: Sequence[models.TokenJournal]) -> list[models.TokenJournal | None]:
+        """Write intents down, but for those whose credential has an earlier one without an answer: the latest of these is returned."""
+        earlier = {_exchange(row): row for row in await _found(_BEGUN, [intent.connection_id for intent in intents])}
+        now = self._clock()
+        for intent in intents:
+            # Not earlier: from then on it is counted until when the request is over.
+            intent.started_at = now
+        await for_each(_BEGIN, [_values(intent) for intent in intents if _exchange(intent) not in earlier])
+        return [earlier.get(_exchange(intent)) for intent in intents]
 
     def _row(self, connection: models.Connection, credential: models.Credential, lease: Lease) -> models.TokenJournal:
-        return models.TokenJournal(
-            id=uuid4(),
-            connection_id=connection.id,
-            folder_id=connection.folder_id,
-            fingerprint=credential.fingerprint,
-            generation=credential.generation,
-            lease_number=lease.number,
-            courier_id=None if self._courier is None else self._courier.id,
-            started_at=self._clock(),
-        )
+        columns = {
+            "id": uuid4(),
+            "connection_id": connection.id,
+            "folder_id": connection.folder_id,
+            "fingerprint": credential.fingerprint,
+            "generation": credential.generation,
+            "lease_number": lease.number,
+            "started_at": self._clock(),
+            "answer": None,
+            "answered_at": None,
+            "courier_id": None if self._courier is None else self._courier.id,
+            "is_unanswered": False,
+        }
+        # As of a row that is read: to make a new one takes ten times as long.
+        return instance(models.TokenJournal, columns)
 
     def _attempt(self, intent: Intent, lease: Lease, *, only_listens: bool) -> Attempt:
         if self._courier is None:
@@ -184,6 +223,27 @@ class Journal:
         """The answer of a row. Raises Unreadable."""
         assert row.answer is not None
         return _from_json(json.loads(self._vault.open(row.answer, journal_place(row.id, row.folder_id))))
+
+
+def _exchange(row: models.TokenJournal) -> tuple[UUID, str, int]:
+    """What an intent is about to consume."""
+    return row.connection_id, row.fingerprint, row.generation
+
+
+def _values(row: models.TokenJournal) -> list[object]:
+    ids, consumes = [row.id, row.connection_id, row.folder_id], [row.fingerprint, row.generation]
+    return [*ids, *consumes, row.lease_number, row.started_at, row.courier_id, row.is_unanswered]
+
+
+async def _left_behind(connection_ids: Sequence[UUID]) -> list[list[models.TokenJournal]]:
+    found: defaultdict[UUID, list[models.TokenJournal]] = defaultdict(list)
+    for row in await _found(_LEFT_BEHIND, connection_ids):
+        found[row.connection_id].append(row)
+    return [found[id] for id in connection_ids]
+
+
+async def _found(statement: str, connection_ids: Sequence[UUID]) -> list[models.TokenJournal]:
+    return [instance(models.TokenJournal, row) for row in await rows(statement, [tuple(connection_ids)])]
 
 
 def consumed(fingerprint: str, generation: int) -> str:

@@ -18,8 +18,8 @@ from api.connections.attempt import Intent
 from api.connections.incidents import AppFault, block, has_incident, is_blocked
 from api.connections.journal import Journal
 from api.connections.proof import Proof
-from api.connections.schedule import next_due, rank, retry_at
-from api.connections.secrets import credential_place
+from api.connections.saving import Renewed, Saving, works
+from api.connections.schedule import plan, rank, retry_at
 from api.connections.subjects import ConnectorGone, Subject
 from api.errors import ProviderFailure
 from api.events.log import EventLog
@@ -42,9 +42,8 @@ _MENDED_ELSEWHERE = {StatusReasonCode.INVALID_CLIENT, StatusReasonCode.PROVIDER_
 
 class Outcomes:
     def __init__(self, *, vault: Vault, log: EventLog, journal: Journal, clock: Clock, chance: random.Random) -> None:
-        self._vault = vault
         self._log = log
-        self._journal = journal
+        self._saving = Saving(vault=vault, log=log, journal=journal, clock=clock, chance=chance)
         self._clock = clock
         self._chance = chance
 
@@ -57,43 +56,14 @@ class Outcomes:
         app_secret_at: datetime | None = None,
         actor_id: UUID | None = None,
         enabling: bool = False,
+        lease: Lease | None = None,
     ) -> bool:
         """The provider gave new tokens; `app_secret_at` says which secret of the app it took, as far as that is known.
 
-        False where the credential that they replace is no longer the connection's.
+        With them the lease is given back, if it is named. False where the credential that they replace is no longer the connection's.
         """
-        now = self._clock()
-        seen = subject.credential
-        secrets = subject.secrets.with_tokens(tokens)
-        async with self._log.change(actor_id) as record:
-            # First, as a reconnect and a deletion do: locks taken in another order would wait for each other.
-            connection = await _find_locked(subject.connection.id)
-            await self._journal.forget(intent)
-            if connection is None:
-                return False
-            current = models.Credential.filter(id=seen.id, generation=seen.generation, fingerprint=seen.fingerprint)
-            swapped = await current.update(
-                # For the folder that it is in now: it may have been moved while the provider was asked.
-                secrets=secrets.seal(self._vault, credential_place(seen.id, connection.folder_id)),
-                fingerprint=self._vault.fingerprint(secrets.consumed()),
-                generation=seen.generation + 1,
-                obtained_at=now,
-                refresh_expires_at=tokens.refresh_expires_at or seen.refresh_expires_at,
-            )
-            if not swapped:
-                return False
-            previous, changed = self._works(connection, now, enabling=enabling)
-            connection.expires_at = tokens.expires_at
-            connection.last_refreshed_at = now
-            connection.app_secret_at = app_secret_at
-            if tokens.scopes is not None:
-                connection.scopes = list(tokens.scopes)
-            self._plan(connection, subject, now)
-            rank(connection, now)
-            await connection.save(update_fields=[*_STATE, "expires_at", "last_refreshed_at", "app_secret_at", "scopes"])
-            if changed:
-                await record.append(connection, ConnectionEventType.STATUS_CHANGED, previous_status=previous)
-        return True
+        renewed = Renewed(subject, intent, tokens, app_secret_at, actor_id, enabling=enabling, lease=lease)
+        return await self._saving.save(renewed)
 
     async def proven(self, subject: Subject, proof: Proof, *, actor_id: UUID | None = None, enabling: bool = False) -> None:
         """The provider took the credential; if it is no longer the connection's, this says nothing of it."""
@@ -104,11 +74,10 @@ class Outcomes:
                 return
             # That a token is taken says nothing of the app, which will be needed for the next one.
             kept = connection.reason if is_blocked(connection) else None
-            previous, changed = self._works(connection, now, reason=kept, enabling=enabling)
+            previous, changed = connection.status, works(connection, now, reason=kept, enabling=enabling)
             connection.last_verified_at = now
             connection.account = proof.account or connection.account
-            self._plan(connection, subject, now)
-            rank(connection, now)
+            plan(connection, subject.provider.option, now, self._chance)
             await connection.save(update_fields=[*_STATE, "last_verified_at", "account"])
             if changed:
                 await record.append(connection, ConnectionEventType.STATUS_CHANGED, previous_status=previous)
@@ -237,34 +206,6 @@ class Outcomes:
                 await record.append(connection, ConnectionEventType.STATUS_CHANGED, previous_status=previous)
         if connection.internal_failures >= _SET_ASIDE_AFTER:
             logger.error("connection set aside", extra={"connection": str(connection_id), "failures": connection.internal_failures})
-
-    def _works(
-        self, connection: models.Connection, now: datetime, *, reason: StatusReason | None = None, enabling: bool
-    ) -> tuple[ConnectionStatus, bool]:
-        """The credential works; a connection that is switched off stays off. The status before, and whether it changed."""
-        previous = connection.status
-        connection.failures = connection.internal_failures = 0
-        if previous is ConnectionStatus.DISABLED and not enabling:
-            return previous, False
-        changed = connection.enter(ConnectionStatus.CONNECTED, reason, now)
-        connection.updated_at = now if changed else connection.updated_at
-        return previous, changed
-
-    def _plan(self, connection: models.Connection, subject: Subject, now: datetime) -> None:
-        if connection.status is ConnectionStatus.DISABLED:
-            connection.due_at = None
-            return
-        # What was obtained earlier and proven now is due by its own age, unless that is over.
-        connection.due_at = max(
-            now + timedelta(seconds=1),
-            next_due(
-                subject.provider.option,
-                renewable=connection.renewable,
-                obtained_at=now,
-                expires_at=connection.expires_at,
-                chance=self._chance,
-            ),
-        )
 
     def _again_at(self, connection: models.Connection, failure: ProviderFailure, now: datetime) -> datetime:
         """When to try again: later and later, but not later than the end of the token, for then the status has to tell."""

@@ -178,9 +178,11 @@ class Refresher:
         try:
             async with asyncio.timeout(ATTEMPT_SECONDS):
                 # The vault counts it. The connection is due again a minute after it was claimed; others may have the key.
+                is_given_back = False
                 with suppress(KeyUnavailable), self._vault.sealing():
-                    await self._look_after_leased(lease)
-            await self._give_back(lease)
+                    is_given_back = await self._look_after_leased(lease)
+            if not is_given_back:
+                await self._give_back(lease)
         except NotYet as early:
             await postpone(lease, early.until)
         except (CourierAway, NotCarried) as away:
@@ -227,27 +229,30 @@ class Refresher:
             logger.exception("answer not saved", extra={"connection": str(lease.connection_id)})
         await self._give_back(lease)
 
-    async def _look_after_leased(self, lease: Lease) -> None:
+    async def _look_after_leased(self, lease: Lease) -> bool:
+        """Whether the lease is given back already."""
         if await self._renewals.recover_left_behind(lease.connection_id):
-            return
+            return False
         try:
             async with self._outcomes.telling_what_blocks(lease):
                 subject = await self._subjects.find(lease.connection_id)
                 # It may have been switched off since it was claimed.
                 if subject is not None and subject.connection.status is not ConnectionStatus.DISABLED:
-                    await self._keep_alive(subject, lease)
+                    return await self._keep_alive(subject, lease)
         except ProviderFailure as failure:
             logger.warning("connection blocked", extra={"connection": str(lease.connection_id), "reason": failure.reason.code})
+        return False
 
-    async def _keep_alive(self, subject: Subject, lease: Lease) -> None:
-        """What is due: new tokens, or a proof. What comes of it is the status. Raises Unreadable."""
+    async def _keep_alive(self, subject: Subject, lease: Lease) -> bool:
+        """What is due: new tokens, or a proof. What comes of it is the status; whether the lease is given back. Raises Unreadable."""
         try:
             if subject.connection.renewable:
+                if subject.provider.grant.token_url is not None:
+                    return await self._renewals.renew(subject, lease, ends_lease=True)
                 await self._renewals.renew(subject, lease)
-                if subject.provider.grant.token_url is None:
-                    # Nobody was asked for that token, so it says nothing of whether the key is still good.
-                    subject = await self._subjects.find(lease.connection_id) or subject
-                    await self._outcomes.proven(subject, await self._on_request.prove(subject))
+                # Nobody was asked for that token, so it says nothing of whether the key is still good.
+                subject = await self._subjects.find(lease.connection_id) or subject
+                await self._outcomes.proven(subject, await self._on_request.prove(subject))
             elif subject.is_nearly_over(self._clock()):
                 raise ProviderFailure(reasons.no_refresh_token(subject.provider.name), retryable=False)
             else:
@@ -255,6 +260,7 @@ class Refresher:
                 await self._outcomes.proven(subject, proof)
         except ProviderFailure as failure:
             await self._outcomes.note(subject, failure)
+        return False
 
     async def _renew_once(self, connection_id: UUID, until: datetime) -> None:
         lease = await self._wait_for_lease(connection_id)

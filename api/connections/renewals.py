@@ -47,8 +47,13 @@ class Renewals:
         self._outcomes = outcomes
         self._pacing = pacing
 
-    async def renew(self, subject: Subject, lease: Lease, *, actor_id: UUID | None = None, enabling: bool = False) -> None:
-        """New tokens from the provider, saved. Raises ProviderFailure, Unreadable, and NotYet, NotCarried, CourierAway."""
+    async def renew(
+        self, subject: Subject, lease: Lease, *, actor_id: UUID | None = None, enabling: bool = False, ends_lease: bool = False
+    ) -> bool:
+        """New tokens from the provider, saved, and with them the lease given back where it `ends`; whether that was done.
+
+        Raises ProviderFailure, Unreadable, and NotYet, NotCarried, CourierAway.
+        """
         connection = subject.connection
         async with self._pacing.turn(Visit.exchange(connection.id, connection.oauth_app_id, subject.provider)):
             # Not before the turn has come: what others met meanwhile may be the app's fault.
@@ -61,7 +66,7 @@ class Renewals:
                 await self._give_up(attempt, failure)
                 if _is_dead(failure) and await self.recover_left_behind(subject.connection.id):
                     # Whoever was thought dead had spent the token, and what came for it was journalled while this was refused.
-                    return
+                    return False
                 raise _interrupted(failure, subject) if attempt.intent.repeats else failure from None
             except (NotCarried, CourierAway) as error:
                 await self._not_sent(attempt)
@@ -69,7 +74,8 @@ class Renewals:
                 raise NotYet(attempt.over_at) if attempt.only_listens else error from None
             # The provider may have rotated the token: from here to the save nothing may be lost.
             await self._journal.answer(attempt, renewal.tokens)
-        await self._save(subject, attempt, renewal, app, actor_id=actor_id, enabling=enabling)
+        given_back = lease if ends_lease else None
+        return await self._save(subject, attempt, renewal, app, actor_id=actor_id, enabling=enabling, lease=given_back) and ends_lease
 
     async def hear_kept(self, subject: Subject, lease: Lease) -> None:
         """Save the answer that the courier has kept for what the connection has now; nothing is sent."""
@@ -112,20 +118,22 @@ class Renewals:
         *,
         actor_id: UUID | None = None,
         enabling: bool = False,
-    ) -> None:
+        lease: Lease | None = None,
+    ) -> bool:
         tokens, connection = renewal.tokens, {"connection": str(subject.connection.id)}
         saved = await self._outcomes.renewed(
-            subject, attempt.intent, tokens, app_secret_at=renewal.app_secret_at, actor_id=actor_id, enabling=enabling
+            subject, attempt.intent, tokens, app_secret_at=renewal.app_secret_at, actor_id=actor_id, enabling=enabling, lease=lease
         )
         attempt.settle()
         if app is not None:
             await self._incidents.over(app)
         if saved:
             logger.info("token refreshed", extra=connection | {"expires_at": tokens.expires_at and tokens.expires_at.isoformat()})
-            return
+            return True
         logger.info("token of a replaced credential discarded", extra=connection)
         if not await models.Connection.exists(id=subject.connection.id):
             await self.end_grant(subject, self._subjects.client_of(subject, app), subject.secrets.with_tokens(tokens))
+        return False
 
     async def _ask(self, subject: Subject, app: models.OAuthApp | None, client: ClientCredentials, attempt: Attempt) -> Renewal:
         """New tokens, as this client. Raises ProviderFailure, AppFault where the app is to blame, Unreadable, NotCarried, CourierAway."""

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import models
 from api.catalog.connector import Option
 from api.catalog.grant import Refresh
+from models import ConnectionStatus
 
 _FIRST_RETRY = timedelta(seconds=10)
 _LAST_RETRY = timedelta(minutes=30)
@@ -38,6 +39,16 @@ def next_due(option: Option, *, renewable: bool, obtained_at: datetime, expires_
         return expires_at
     wait = max((expires_at - obtained_at) * chance.uniform(0.5, 0.8), _SOONEST)
     return obtained_at + max(wait, min(refresh.minimum_age or _SOONEST, expires_at - obtained_at))
+
+
+def plan(connection: models.Connection, option: Option, now: datetime, chance: random.Random) -> None:
+    """Say when a connection that works is next looked at, and how urgently then. Saves nothing."""
+    connection.due_at = None
+    if connection.status is not ConnectionStatus.DISABLED:
+        # What was obtained earlier and proven now is due by its own age, unless that is over.
+        due_at = next_due(option, renewable=connection.renewable, obtained_at=now, expires_at=connection.expires_at, chance=chance)
+        connection.due_at = max(now + _SOONEST, due_at)
+    rank(connection, now)
 
 
 def retry_at(now: datetime, failures: int, chance: random.Random, *, retry_after: timedelta | None = None) -> datetime:

@@ -1,11 +1,14 @@
 """A connection together with all that an attempt at it needs, read at one moment."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import models
 from api.catalog.catalog import Catalog
+from api.connections.gathering import Gathering
 from api.connections.provider import Provider
 from api.connections.secrets import Secrets, credential_place
 from api.errors import NotFound
@@ -16,6 +19,8 @@ from models.joined import Joined
 
 _NEARLY_OVER = timedelta(seconds=10)
 
+_AT_ONCE = 250
+
 _CREDENTIAL = Joined(
     """
     SELECT {credential}, {connection}, {folder}
@@ -23,6 +28,13 @@ _CREDENTIAL = Joined(
     WHERE credential.connection_id = $1
     """,
     {"credential": models.Credential, "connection": models.Connection, "folder": models.Folder},
+)
+_CREDENTIALS = Joined(
+    """
+    SELECT {credential}, {connection}
+    FROM credential JOIN connection ON connection.id = credential.connection_id WHERE credential.connection_id = ANY($1)
+    """,
+    {"credential": models.Credential, "connection": models.Connection},
 )
 
 
@@ -54,10 +66,12 @@ class Subjects:
         self._catalog = catalog
         self._vault = vault
         self._apps = apps
+        self._readings = Gathering(_read_some, at_most=_AT_ONCE)
+        self._readings_of_apps = Gathering(_read_apps, at_most=_AT_ONCE)
 
     async def find(self, connection_id: UUID) -> Subject | None:
         """The connection with its secrets opened; None where it is gone. Raises Unreadable, ConnectorGone."""
-        credential = await self.read(connection_id)
+        credential = await self._readings.ask(connection_id)
         if credential is None:
             return None
         await self.look_for_rest(credential)
@@ -67,8 +81,7 @@ class Subjects:
         """The credential as it is kept, with its connection and its folder."""
         # All at once: read one after the other, a move in between would leave secrets that do not open in the folder of before.
         for row in await _CREDENTIAL.read([connection_id]):
-            credential: models.Credential = row["credential"]
-            credential.connection = row["connection"]
+            credential = _with_connection(row)
             credential.connection.folder = row["folder"]
             return credential
         return None
@@ -105,10 +118,27 @@ class Subjects:
         app_id = subject.connection.oauth_app_id
         if app_id is None:
             return None
-        app = await models.OAuthApp.get(id=app_id)
+        app = await self._readings_of_apps.ask(app_id) or await models.OAuthApp.get(id=app_id)
         await self._apps.secrets.look_for_keys(app)
         return app
 
     def client_of(self, subject: Subject, app: models.OAuthApp | None) -> ClientCredentials:
         """As whom it asks for tokens. Raises Unreadable, SecretForElsewhere."""
         return subject.provider.client(subject.secrets) if app is None else self._apps.client_of(app, subject.provider.connector)
+
+
+async def _read_some(connection_ids: Sequence[UUID]) -> list[models.Credential | None]:
+    found = {row["credential"].connection_id: _with_connection(row) for row in await _CREDENTIALS.read([tuple(connection_ids)])}
+    return [found.get(id) for id in connection_ids]
+
+
+async def _read_apps(app_ids: Sequence[UUID]) -> list[models.OAuthApp | None]:
+    """All who ask for the same one are given the same object: it is only read."""
+    found = {app.id: app for app in await models.OAuthApp.filter(id__in=set(app_ids))}
+    return [found.get(id) for id in app_ids]
+
+
+def _with_connection(row: Mapping[str, Any]) -> models.Credential:
+    credential: models.Credential = row["credential"]
+    credential.connection = row["connection"]
+    return credential

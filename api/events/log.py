@@ -1,6 +1,6 @@
 """The event log: every change of a connection, appended in the transaction that makes it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from uuid import UUID
 
@@ -8,7 +8,7 @@ import models
 from api.clock import Clock
 from api.events.wakeup import Wakeup
 from models import ConnectionEventType, ConnectionStatus
-from models.database import transaction
+from models.database import Callback, transaction
 from models.notices import notify
 
 CHANNEL = "patchbay"
@@ -16,6 +16,9 @@ CHANNEL = "patchbay"
 
 class Record:
     """Appends to the log within one transaction."""
+
+    # Whether anything was appended.
+    has_told = False
 
     def __init__(self, clock: Clock, actor_id: UUID | None) -> None:
         self._clock = clock
@@ -30,6 +33,7 @@ class Record:
         previous_folder_id: UUID | None = None,
     ) -> None:
         """Tell what happened to a connection, as it is now."""
+        self.has_told = True
         await models.ConnectionEvent.create(
             type=type,
             connection_id=connection.id,
@@ -55,6 +59,18 @@ class EventLog:
         """A transaction whose events reach the watchers once it is committed, and never otherwise. No actor: the refresh loop."""
         async with transaction() as after_commit:
             yield Record(self._clock, actor_id)
-            # On PostgreSQL other processes watch too; they are told when this transaction commits.
-            await notify(CHANNEL)
-            after_commit(self._wakeup.signal)
+            await self._wake(after_commit)
+
+    @asynccontextmanager
+    async def refresh(self, actor_id: UUID | None = None) -> AsyncIterator[Record]:
+        """As `change`, for what concerns watchers only where there is an event."""
+        async with transaction() as after_commit:
+            record = Record(self._clock, actor_id)
+            yield record
+            if record.has_told:
+                await self._wake(after_commit)
+
+    async def _wake(self, after_commit: Callable[[Callback], None]) -> None:
+        # On PostgreSQL other processes watch too; they are told when this transaction commits.
+        await notify(CHANNEL)
+        after_commit(self._wakeup.signal)

@@ -1,0 +1,213 @@
+"""New tokens written down: fenced by the credential that they replace, many of them in one transaction.
+
+What is gathered waits for nobody who holds one of the connections: those are saved by themselves afterwards, each in a transaction of its
+own, and so is every one of a transaction that fails. So one that cannot be saved, or must wait, is in no other's way.
+"""
+
+import logging
+import random
+from collections.abc import Sequence
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from uuid import UUID
+
+import models
+from api.clock import Clock
+from api.connections.attempt import Intent
+from api.connections.gathering import Gathering
+from api.connections.journal import Journal
+from api.connections.schedule import plan
+from api.connections.secrets import Secrets, credential_place
+from api.connections.subjects import Subject
+from api.events.log import EventLog, Record
+from api.oauth.tokens import TokenSet
+from api.vault.vault import Vault
+from models import ConnectionEventType, ConnectionStatus, StatusReason
+from models.leases import Lease
+from models.rows import for_each, instance, is_postgresql, rows
+
+logger = logging.getLogger(__name__)
+
+_AT_ONCE = 250
+
+# Both are held: who waited for a connection must see the credential that it has by then, and not the one of before.
+_HOLD = """
+SELECT connection.*, credential.id AS credential_id, credential.generation, credential.fingerprint
+FROM connection JOIN credential ON credential.connection_id = connection.id
+WHERE connection.id = ANY($1) ORDER BY connection.id {hold}
+"""
+_REPLACE = """
+UPDATE credential SET secrets = $4, fingerprint = $5, generation = generation + 1, obtained_at = $6, refresh_expires_at = $7
+WHERE id = $1 AND generation = $2 AND fingerprint = $3
+"""
+_DESCRIBE = """
+UPDATE connection SET status = $2, reason_json = $3, status_changed_at = $4, failures = $5, internal_failures = $6, due_at = $7,
+  priority = $8, updated_at = $9, expires_at = $10, last_refreshed_at = $11, app_secret_at = $12, scopes = $13, lease_holder = $14,
+  lease_until = $15
+WHERE id = $1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """What came of an exchange, to be saved for the credential that it was made with."""
+
+    subject: Subject
+    intent: Intent
+    tokens: TokenSet
+    app_secret_at: datetime | None = None
+    actor_id: UUID | None = None
+    enabling: bool = False
+    # To be given back with the same transaction.
+    lease: Lease | None = None
+    # In which it is sealed: with the keys that its attempt holds.
+    context: Context = field(default_factory=copy_context)
+
+    @property
+    def connection_id(self) -> UUID:
+        return self.subject.connection.id
+
+    @property
+    def secrets(self) -> Secrets:
+        return self.subject.secrets.with_tokens(self.tokens)
+
+
+class _Outcome(Enum):
+    SAVED = "saved"
+    # The credential is no longer the connection's, or the connection is gone.
+    LATE = "late"
+    # To be saved by itself.
+    APART = "apart"
+
+
+class Saving:
+    def __init__(self, *, vault: Vault, log: EventLog, journal: Journal, clock: Clock, chance: random.Random) -> None:
+        self._vault = vault
+        self._log = log
+        self._journal = journal
+        self._clock = clock
+        self._chance = chance
+        self._gathered = Gathering(self._save_gathered, at_most=_AT_ONCE)
+
+    async def save(self, renewed: Renewed) -> bool:
+        """Whether it was saved: the credential that it replaces was still the connection's."""
+        outcome = _Outcome.APART
+        # What a person does is told as theirs.
+        if renewed.actor_id is None:
+            outcome = await self._gathered.ask(renewed)
+        if outcome is _Outcome.APART:
+            [outcome] = await self._save([renewed], waits=True)
+        return outcome is _Outcome.SAVED
+
+    async def _save_gathered(self, all: Sequence[Renewed]) -> list[_Outcome]:
+        # A second one of the same connection is looked at once the first is saved.
+        some = list({renewed.connection_id: renewed for renewed in reversed(all)}.values())
+        outcomes: dict[int, _Outcome] = {}
+        if len(some) > 1:
+            try:
+                outcomes = {id(renewed): outcome for renewed, outcome in zip(some, await self._save(some, waits=False), strict=True)}
+            # Whatever it was, it is raised for whom it concerns, once each is alone.
+            except Exception:
+                logger.warning("renewals not saved together", extra={"count": len(some)})
+        return [outcomes.get(id(renewed), _Outcome.APART) for renewed in all]
+
+    async def _save(self, all: Sequence[Renewed], *, waits: bool) -> list[_Outcome]:
+        now = self._clock()
+        async with self._log.refresh(all[0].actor_id) as record:
+            # First, as a reconnect and a deletion do: locks taken in another order would wait for each other.
+            held = await _hold([renewed.connection_id for renewed in all], waits=waits)
+            outcomes = [_outcome(renewed, held.get(renewed.connection_id), waits=waits) for renewed in all]
+            await self._journal.forget_each(
+                renewed.intent for renewed, outcome in zip(all, outcomes, strict=True) if outcome is not _Outcome.APART
+            )
+            saved = [renewed for renewed, outcome in zip(all, outcomes, strict=True) if outcome is _Outcome.SAVED]
+            await self._write(record, [(renewed, held[renewed.connection_id].connection) for renewed in saved], now)
+        return outcomes
+
+    async def _write(self, record: Record, saved: Sequence[tuple[Renewed, models.Connection]], now: datetime) -> None:
+        await for_each(_REPLACE, [self._credential(renewed, connection.folder_id, now) for renewed, connection in saved])
+        before = [connection.status for _, connection in saved]
+        changed = [self._describe(renewed, connection, now) for renewed, connection in saved]
+        await for_each(_DESCRIBE, [_columns(renewed, connection) for renewed, connection in saved])
+        for (_, connection), status, has_changed in zip(saved, before, changed, strict=True):
+            if has_changed:
+                await record.append(connection, ConnectionEventType.STATUS_CHANGED, previous_status=status)
+
+    def _credential(self, renewed: Renewed, folder_id: UUID, now: datetime) -> list[object]:
+        seen, secrets, tokens = renewed.subject.credential, renewed.secrets, renewed.tokens
+        # For the folder that it is in now: it may have been moved while the provider was asked.
+        sealed = renewed.context.run(secrets.seal, self._vault, credential_place(seen.id, folder_id))
+        fingerprint = self._vault.fingerprint(secrets.consumed())
+        return [seen.id, seen.generation, seen.fingerprint, sealed, fingerprint, now, tokens.refresh_expires_at or seen.refresh_expires_at]
+
+    def _describe(self, renewed: Renewed, connection: models.Connection, now: datetime) -> bool:
+        """Change what it says of the connection; whether a watcher sees that."""
+        changed = works(connection, now, enabling=renewed.enabling)
+        connection.expires_at = renewed.tokens.expires_at
+        connection.last_refreshed_at = now
+        connection.app_secret_at = renewed.app_secret_at
+        if renewed.tokens.scopes is not None:
+            connection.scopes = list(renewed.tokens.scopes)
+        plan(connection, renewed.subject.provider.option, now, self._chance)
+        return changed
+
+
+def works(connection: models.Connection, now: datetime, *, reason: StatusReason | None = None, enabling: bool) -> bool:
+    """The credential works; a connection that is switched off stays off. Whether a watcher sees a change. Saves nothing."""
+    connection.failures = connection.internal_failures = 0
+    if connection.status is ConnectionStatus.DISABLED and not enabling:
+        return False
+    changed = connection.enter(ConnectionStatus.CONNECTED, reason, now)
+    connection.updated_at = now if changed else connection.updated_at
+    return changed
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A connection as it is now, held until the transaction ends, and which credential it has."""
+
+    connection: models.Connection
+    credential: tuple[UUID, int, str]
+
+
+async def _hold(connection_ids: Sequence[UUID], *, waits: bool) -> dict[UUID, _Held]:
+    """Those that are there, by their ids; without waiting, those that nobody else holds."""
+    on_postgresql = "FOR UPDATE" if waits else "FOR UPDATE SKIP LOCKED"
+    hold = on_postgresql if is_postgresql() else ""
+    found = {}
+    for row in await rows(_HOLD.format(hold=hold), [tuple(connection_ids)], credential_id=UUID):
+        connection = instance(models.Connection, row)
+        found[connection.id] = _Held(connection, (row["credential_id"], row["generation"], row["fingerprint"]))
+    return found
+
+
+def _outcome(renewed: Renewed, held: _Held | None, *, waits: bool) -> _Outcome:
+    seen = renewed.subject.credential
+    if held is None and not waits:
+        return _Outcome.APART
+    is_current = held is not None and held.credential == (seen.id, seen.generation, seen.fingerprint)
+    return _Outcome.SAVED if is_current else _Outcome.LATE
+
+
+def _columns(renewed: Renewed, connection: models.Connection) -> list[object]:
+    """What is written of a connection, in the order of the statement."""
+    ends_lease = renewed.lease is not None and renewed.lease.number == connection.lease_number
+    return [
+        connection.id,
+        connection.status,
+        connection.reason_json,
+        connection.status_changed_at,
+        connection.failures,
+        connection.internal_failures,
+        connection.due_at,
+        connection.priority,
+        connection.updated_at,
+        connection.expires_at,
+        connection.last_refreshed_at,
+        connection.app_secret_at,
+        connection.scopes,
+        None if ends_lease else connection.lease_holder,
+        None if ends_lease else connection.lease_until,
+    ]
