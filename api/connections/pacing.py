@@ -7,6 +7,7 @@ machine dies may be the end of a connection.
 
 import asyncio
 import random
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -194,7 +195,8 @@ class _Crowd:
     def __init__(self) -> None:
         self.admitted = 0
         self._under_way = 0
-        self._waiting: list[asyncio.Future[None]] = []
+        # By how many their hosts get at once: those who wait, the longest waiting first.
+        self._waiting: defaultdict[int, deque[asyncio.Future[None]]] = defaultdict(deque)
 
     @property
     def is_empty(self) -> bool:
@@ -202,22 +204,35 @@ class _Crowd:
 
     @asynccontextmanager
     async def place(self, at_once: int) -> AsyncIterator[None]:
-        while self._under_way >= at_once:
-            self._waiting.append(asyncio.get_running_loop().create_future())
-            await self._waiting[-1]
-        self._under_way += 1
+        if self._under_way < at_once:
+            self._under_way += 1
+        else:
+            await self._called(at_once)
         try:
             yield
         finally:
-            self._under_way -= 1
-            self._wake()
+            self._leave()
 
-    def _wake(self) -> None:
-        """Let all look whether they may go now, the longest waiting first: each has a limit of its own."""
-        for waiting in self._waiting:
-            if not waiting.done():
-                waiting.set_result(None)
-        self._waiting.clear()
+    async def _called(self, at_once: int) -> None:
+        """Wait for a place, and have it."""
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[at_once].append(waiting)
+        try:
+            await waiting
+        except asyncio.CancelledError:
+            if not waiting.cancelled():
+                # It was called just now: another goes in its place.
+                self._leave()
+            raise
+
+    def _leave(self) -> None:
+        self._under_way -= 1
+        for at_once, line in self._waiting.items():
+            while line and self._under_way < at_once:
+                waiting = line.popleft()
+                if not waiting.done():
+                    self._under_way += 1
+                    waiting.set_result(None)
 
 
 @dataclass(slots=True)

@@ -110,7 +110,8 @@ class RefreshLoop:
     async def _tick_safely(self) -> None:
         try:
             while await self.tick():
-                await self._refresher.settled(at_most=self._concurrency // 2)
+                # Most places stay taken, and each claim is worth its statement.
+                await self._refresher.settled(at_most=self._concurrency * 3 // 4)
         # The loop must live: while the database is away it tries again at each beat.
         except Exception:
             logger.exception("tick failed")

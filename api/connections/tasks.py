@@ -15,6 +15,7 @@ class Tasks:
         # By connection: of one there is one at a time, since each has its lease.
         self._attempts: dict[UUID, asyncio.Task[None]] = {}
         self._shared: dict[Hashable, asyncio.Future[Any]] = {}
+        self._fewer = asyncio.Event()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -32,7 +33,8 @@ class Tasks:
     async def settled(self, *, at_most: int = 0) -> None:
         """Wait until no more than so many attempts are under way."""
         while len(self._attempts) > at_most:
-            await asyncio.wait(set(self._attempts.values()), return_when=asyncio.FIRST_COMPLETED)
+            self._fewer.clear()
+            await self._fewer.wait()
 
     def start(self, connection_id: UUID, attempt: Coroutine[Any, Any, None]) -> None:
         """Begin an attempt that raises nothing and that nobody waits for."""
@@ -66,6 +68,7 @@ class Tasks:
     def _ended(self, connection_id: UUID, task: asyncio.Task[None]) -> None:
         if self._attempts.get(connection_id) is task:
             del self._attempts[connection_id]
+            self._fewer.set()
 
 
 async def _deliver(attempt: Coroutine[Any, Any, Result], answer: asyncio.Future[Result]) -> None:

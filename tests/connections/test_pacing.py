@@ -132,6 +132,19 @@ async def test_a_turn_that_fails_or_is_not_waited_for_any_more_is_given_back(pac
         pass
 
 
+async def test_a_turn_that_is_given_to_one_that_goes_away_at_that_moment_goes_to_the_next(pacing: Pacing) -> None:
+    async with Crowd(pacing, [visit() for _ in range(7)]):
+        async with pacing.turn(visit()):
+            called, following = asyncio.ensure_future(ask(pacing)), asyncio.ensure_future(ask(pacing))
+            await _others_went_on()
+
+        called.cancel()
+
+        async with asyncio.timeout(5):
+            await following
+    assert called.cancelled()
+
+
 async def test_as_many_are_admitted_as_have_their_turn_soon(pacing: Pacing) -> None:
     many = [visit(is_strict=True) for _ in range(20)]
 
