@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from api.catalog.catalog import CONNECTORS, Catalog
 from api.clock import Clock, Steady, steady_beside, utc_now
 from api.courier.client import Courier
-from api.courier.journal import take_room
-from api.courier.wire import Terms
+from api.courier.journal import segment_bytes_for, take_room
+from api.courier.wire import AT_ONCE, AT_ONCE_WITH_HOST, Terms
 from api.errors import InvalidSettings, StartRefused
 from api.master_keys import master_keys
 from api.outbound.egress import EgressGuard
@@ -86,17 +86,28 @@ def _take_room_for_courier(settings: Settings) -> None:
     """Make the files of the courier's journal. Raises StartRefused where there is no room for them."""
     folder = _courier_folder(settings)
     try:
-        take_room(folder)
+        take_room(folder, segment_bytes=_segment_bytes(settings))
     except OSError as error:
         raise StartRefused(
-            f"The courier's journal in {folder} cannot be made: {error.strerror}. It takes 16 MB.",
+            f"The courier's journal in {folder} cannot be made: {error.strerror}. It takes {2 * _segment_bytes(settings) // 1_000_000} MB.",
             "Make room, or set PATCHBAY_DATA_FOLDER to a folder on another disk.",
         ) from error
 
 
 def _courier(settings: Settings, vault: Vault) -> AbstractAsyncContextManager[Courier]:
-    terms = Terms(_private_hosts(settings), settings.egress_ca_file)
+    terms = Terms(
+        _private_hosts(settings),
+        settings.egress_ca_file,
+        # People ask besides, when they want to; and a host gets of both kinds of exchanges as many.
+        at_once=max(AT_ONCE, 2 * settings.refresh_concurrency),
+        at_once_with_host=max(AT_ONCE_WITH_HOST, 2 * settings.provider_concurrency),
+        segment_bytes=_segment_bytes(settings),
+    )
     return Courier.running(_courier_folder(settings), vault.derived_key(purpose="courier"), terms)
+
+
+def _segment_bytes(settings: Settings) -> int:
+    return segment_bytes_for(settings.refresh_concurrency) if settings.courier_journal is None else settings.courier_journal * 1_048_576
 
 
 def _courier_folder(settings: Settings) -> Path:

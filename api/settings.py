@@ -41,6 +41,8 @@ class Settings:
     log_level: str
     # Whether `serve` has a courier beside it.
     courier: bool = True
+    # In megabytes, of each of the two files of its journal; None: as many as exchanges at once need.
+    courier_journal: int | None = None
     # None: the audit log is kept for good.
     audit_retention: timedelta | None = None
     # Of each OAuth app at each host, and of each host.
@@ -130,6 +132,7 @@ class Settings:
             allowed_hosts=given("ALLOWED_HOSTS", frozenset()),
             log_level=given("LOG_LEVEL", "INFO"),
             courier=given("COURIER", True),
+            courier_journal=values["COURIER_JOURNAL"],
             audit_retention=None if values["AUDIT_DAYS"] is None else timedelta(days=values["AUDIT_DAYS"]),
             oidc_issuer=values["OIDC_ISSUER"],
             oidc_client_id=values["OIDC_CLIENT_ID"],

@@ -284,13 +284,20 @@ VARIABLES = (
         "When the refresh loop looks for what is due.",
         _schedule,
     ),
-    Variable("REFRESH_CONCURRENCY", "1 to 1000", "64", "How many connections are refreshed at once.", _between(1, 1000)),
+    Variable("REFRESH_CONCURRENCY", "1 to 4000", "64", "How many connections are refreshed at once.", _between(1, 4000)),
     Variable(
         "COURIER",
         "on or off",
         "on",
         "Whether a process beside the server asks for tokens, and keeps each answer on disk until it is saved.",
         _switch,
+    ),
+    Variable(
+        "COURIER_JOURNAL",
+        "8 to 1024",
+        "8, or what PATCHBAY_REFRESH_CONCURRENCY needs",
+        "How many megabytes each of the two files takes in which the courier keeps answers; one is enough for about 60 exchanges at once.",
+        _between(8, 1024),
     ),
     Variable(
         "PROVIDER_RATE",

@@ -7,6 +7,7 @@ import asyncio
 import fcntl
 import logging
 import os
+import resource
 import sys
 import time
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ logger = logging.getLogger("api.courier")
 _WAIT_FOR_FORMER_SECONDS = 40.0
 _LOOK_AGAIN_SECONDS = 0.05
 _LOG_BYTES = 1_000_000
+_OPEN_FILES = 16_384
 # sysexits.h: EX_IOERR, EX_TEMPFAIL.
 _DISK_FAILED = 74
 _ANOTHER_RUNS = 75
@@ -39,12 +41,20 @@ def main(folder: Path) -> int:
     with _sole(folder) as is_sole:
         if not is_sole:
             return _ANOTHER_RUNS
+        _allow_open_files()
         (folder / "pid").write_text(f"{os.getpid()}\n")
         try:
             asyncio.run(CourierProcess(folder, utc_now).serve())
         except DiskFailed:
             return _DISK_FAILED
     return 0
+
+
+def _allow_open_files() -> None:
+    """As many as the system lets: each exchange that is under way has a connection, and the usual thousand would bound them."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if most == resource.RLIM_INFINITY else min(_OPEN_FILES, most)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from api.clock import seconds_since_boot
-from api.courier.wire import Errand, Kept, Order, Refusal, Terms, address, failure_from_json, frame, read_frame
+from api.courier.wire import Errand, Kept, Order, Outbox, Refusal, Terms, address, failure_from_json, read_frame
 from api.errors import PatchbayError, StartRefused
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class Courier:
         self._folder = folder
         self._hello = {"key": key.hex(), "terms": terms.to_json()}
         self._child: subprocess.Popen[bytes] | None = None
-        self._writer: asyncio.StreamWriter | None = None
+        self._outbox: Outbox | None = None
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._number = 0
         # What it is called in the database; known once it was met.
@@ -76,7 +76,7 @@ class Courier:
 
     @property
     def is_there(self) -> bool:
-        return self._writer is not None
+        return self._outbox is not None
 
     async def carry(self, order: Order) -> Kept:
         """The answer to an order: kept from before, or of the exchange that is under way, or of a new one.
@@ -97,17 +97,17 @@ class Courier:
 
     def settle(self, sequences: Iterable[int]) -> None:
         """Let it forget answers. If it does not hear of it, they come back, and nothing comes of them."""
-        if self._writer is not None:
-            self._writer.write(frame({"say": "settle", "sequences": [sequence for sequence in sequences if sequence]}))
+        if self._outbox is not None:
+            self._outbox.say({"say": "settle", "sequences": [sequence for sequence in sequences if sequence]})
 
     async def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
-        if self._writer is None:
+        if self._outbox is None:
             raise CourierAway(may_have_arrived=False)
         self._number += 1
         number = self._number
         reply = self._waiting[number] = asyncio.get_running_loop().create_future()
         try:
-            self._writer.write(frame(message | {"id": number}))
+            self._outbox.say(message | {"id": number})
             answer: dict[str, Any] = await reply
             return answer
         finally:
@@ -133,9 +133,9 @@ class Courier:
             self._lose()
 
     def _lose(self) -> None:
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.close()
+        outbox, self._outbox = self._outbox, None
+        if outbox is not None:
+            outbox.close()
         for waiting in self._waiting.values():
             if not waiting.done():
                 waiting.set_exception(CourierAway(may_have_arrived=True))
@@ -169,14 +169,15 @@ class Courier:
             async with asyncio.timeout(_CONNECTS_WITHIN_SECONDS):
                 with address(self._folder) as path:
                     reader, writer = await asyncio.open_unix_connection(path)
-                writer.write(frame(self._hello))
+                outbox = Outbox(writer)
+                outbox.say(self._hello)
                 reply = await read_frame(reader)
         except (EOFError, OSError, ValueError):
             return None
         if "courier" in reply:
-            self._writer, self.id = writer, reply["courier"]
+            self._outbox, self.id = outbox, reply["courier"]
             return reader
-        writer.close()
+        outbox.close()
         if reply["refused"] is not None:
             raise StartRefused(reply["refused"])
         return None
@@ -202,8 +203,8 @@ class Courier:
             )
 
     def _leave(self) -> None:
-        if self._writer is not None:
-            self._writer.write(frame({"say": "leave"}))
+        if self._outbox is not None:
+            self._outbox.say({"say": "leave"})
 
     async def _reap(self) -> None:
         """Wait for the courier that was started here, if it ends at once: others may still need it."""

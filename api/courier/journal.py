@@ -37,6 +37,11 @@ _USUAL: Final = 16 * 1024
 _SPARE: Final = 1024 * 1024
 
 
+def segment_bytes_for(exchanges: int) -> int:
+    """How large a segment is that has room for the answers of so many exchanges at once, and is no sooner full than emptied."""
+    return max(SEGMENT_BYTES, 2 * _SPARE + exchanges * _USUAL)
+
+
 class JournalOfAnother(PatchbayError):
     def __init__(self, folder: Path) -> None:
         super().__init__(
@@ -50,11 +55,11 @@ class JournalFull(PatchbayError):
         super().__init__("The journal has no room for this answer.", "It gets room as soon as the database takes what is in it.")
 
 
-def take_room(folder: Path) -> None:
+def take_room(folder: Path, *, segment_bytes: int = SEGMENT_BYTES) -> None:
     """Make a journal's files at their full size, where they are not. Raises OSError where the disk has no room for them."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for number in (0, 1):
-        _Segment(_file(folder, number), SEGMENT_BYTES, bytes(_CHECK_BYTES)).close()
+        _Segment(_file(folder, number), segment_bytes, bytes(_CHECK_BYTES)).close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ import socket
 import struct
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +18,7 @@ import orjson
 from api.clock import Clock, seconds_since_boot
 from api.courier.journal import Journal, JournalFull, JournalOfAnother
 from api.courier.shelf import Key, Shelf
-from api.courier.wire import Kept, Order, Refusal, Terms, address, failure_to_json, frame, read_frame
+from api.courier.wire import Kept, Order, Outbox, Refusal, Terms, address, failure_to_json, read_frame
 from api.outbound.http import EgressGuard, OutboundClient, OutboundError
 
 logger = logging.getLogger(__name__)
@@ -27,7 +26,6 @@ logger = logging.getLogger(__name__)
 # How long it stays without a server: one that crashed is back before.
 _ALONE: Final = timedelta(minutes=1)
 _LOOK_AGAIN_SECONDS: Final = 0.5
-_CONNECTIONS_PER_HOST: Final = 64
 _BACKLOG: Final = 16
 
 
@@ -35,15 +33,8 @@ class DiskFailed(Exception):
     """The journal could not be written: what the disk holds is known only to whoever reads it anew."""
 
 
-@dataclass(slots=True, eq=False)
-class _Session:
+class _Session(Outbox):
     """One server that is connected."""
-
-    writer: asyncio.StreamWriter
-
-    def say(self, message: dict[str, Any]) -> None:
-        if not self.writer.is_closing():
-            self.writer.write(frame(message))
 
 
 class CourierProcess:
@@ -80,7 +71,7 @@ class CourierProcess:
                 await self._landed()
                 # A task of the group's own, which does not end by itself.
                 for session in self._sessions:
-                    session.writer.close()
+                    session.close()
         except ExceptionGroup as group:
             if group.subgroup(DiskFailed) is None:
                 raise
@@ -118,7 +109,7 @@ class CourierProcess:
             pass
         finally:
             self._sessions.discard(session)
-            writer.close()
+            session.close()
 
     async def _introduce(self, session: _Session, hello: dict[str, Any]) -> bool:
         """Take the key and the terms of the first; whoever comes with others is sent away."""
@@ -141,10 +132,15 @@ class CourierProcess:
         return True
 
     async def _open(self, key: bytes, terms: Terms) -> None:
-        self._journal = self._resources.enter_context(Journal.opened(self._folder, key))
+        self._journal = self._resources.enter_context(Journal.opened(self._folder, key, segment_bytes=terms.segment_bytes))
         for record in self._journal.records:
             self._shelf.put(Kept.from_json(orjson.loads(record.payload) | {"sequence": record.sequence}), None)
-        client = OutboundClient(EgressGuard(terms.egress_allow), ca_file=terms.ca_file, connections_per_host=_CONNECTIONS_PER_HOST)
+        client = OutboundClient(
+            EgressGuard(terms.egress_allow),
+            ca_file=terms.ca_file,
+            connections=terms.at_once,
+            connections_per_host=terms.at_once_with_host,
+        )
         self._http = await self._resources.enter_async_context(client)
         logger.info("journal opened", extra={"courier": self._id, "answers": len(self._shelf)})
 

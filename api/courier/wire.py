@@ -18,9 +18,13 @@ from uuid import UUID
 
 import orjson
 
+from api.courier.journal import SEGMENT_BYTES
 from api.outbound.http import Answer, AnswerTooLarge, DeadlineExceeded, EgressRefused, Obstacle, OutboundError, OutboundRequest, Unreachable
 
-VERSION: Final = 1
+VERSION: Final = 2
+# Exchanges, in all and with one host, where no more are asked for.
+AT_ONCE: Final = 256
+AT_ONCE_WITH_HOST: Final = 64
 _LARGEST_FRAME: Final = 4 * 1024 * 1024
 # The length of a path that a Unix socket takes; without /proc there is no way around it.
 _LONGEST_ADDRESS: Final = 100
@@ -45,13 +49,25 @@ class Terms:
 
     egress_allow: frozenset[str] = frozenset()
     ca_file: Path | None = None
+    # How many exchanges are under way at most, in all and with one host, and how large each segment of the journal is for that.
+    at_once: int = AT_ONCE
+    at_once_with_host: int = AT_ONCE_WITH_HOST
+    segment_bytes: int = SEGMENT_BYTES
 
     def to_json(self) -> dict[str, Any]:
-        return {"version": VERSION, "egress_allow": sorted(self.egress_allow), "ca_file": self.ca_file and str(self.ca_file)}
+        return {
+            "version": VERSION,
+            "egress_allow": sorted(self.egress_allow),
+            "ca_file": self.ca_file and str(self.ca_file),
+            "at_once": [self.at_once, self.at_once_with_host],
+            "segment_bytes": self.segment_bytes,
+        }
 
     @classmethod
     def from_json(cls, said: Mapping[str, Any]) -> Self:
-        return cls(frozenset(said["egress_allow"]), Path(said["ca_file"]) if said["ca_file"] else None)
+        ca_file = Path(said["ca_file"]) if said["ca_file"] else None
+        at_once, at_once_with_host = said["at_once"]
+        return cls(frozenset(said["egress_allow"]), ca_file, at_once, at_once_with_host, said["segment_bytes"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +194,30 @@ def failure_from_json(said: Mapping[str, Any]) -> OutboundError:
 def frame(message: Mapping[str, Any]) -> bytes:
     body = orjson.dumps(message)
     return len(body).to_bytes(4, "big") + body
+
+
+class Outbox:
+    """What is said to the other end: all that is said in one go of the event loop is sent in one."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+        self._frames: list[bytes] = []
+
+    def say(self, message: Mapping[str, Any]) -> None:
+        """Whoever is gone does not hear it."""
+        if not self._frames:
+            asyncio.get_running_loop().call_soon(self._send)
+        self._frames.append(frame(message))
+
+    def close(self) -> None:
+        """Send what was said, and end."""
+        self._send()
+        self._writer.close()
+
+    def _send(self) -> None:
+        frames, self._frames = self._frames, []
+        if frames and not self._writer.is_closing():
+            self._writer.write(b"".join(frames))
 
 
 async def read_frame(reader: asyncio.StreamReader) -> dict[str, Any]:

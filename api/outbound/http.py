@@ -100,10 +100,12 @@ class OutboundClient:
     connections, they wait in line, within their deadlines.
     """
 
-    def __init__(self, guard: EgressGuard, *, ca_file: Path | None = None, connections_per_host: int = 16) -> None:
+    def __init__(
+        self, guard: EgressGuard, *, ca_file: Path | None = None, connections: int = _CONNECTIONS, connections_per_host: int = 16
+    ) -> None:
         self.guard = guard
         self._ca_file = ca_file
-        manner = Manner(_CONNECTIONS, connections_per_host, headers={"Accept-Encoding": "identity"}, without=("Content-Type",))
+        manner = Manner(connections, connections_per_host, headers={"Accept-Encoding": "identity"}, without=("Content-Type",))
         self._session = LateSession(guard, ca_file, manner)
 
     @property

@@ -143,8 +143,8 @@ async def test_the_answer_outlives_the_server_that_asked_and_the_courier_itself(
         asked = asyncio.ensure_future(running.carry(provider.order()))
         await provider.was_asked(1)
         # As a server that is killed: its socket closes, and it says nothing.
-        assert running._writer is not None
-        running._writer.close()
+        assert running._outbox is not None
+        running._outbox.close()
         with pytest.raises(CourierAway) as away:
             await asked
         assert away.value.may_have_arrived

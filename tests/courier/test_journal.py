@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from api.courier.journal import SEGMENT_BYTES, Journal, JournalFull, JournalOfAnother, take_room
+from api.courier.journal import SEGMENT_BYTES, Journal, JournalFull, JournalOfAnother, segment_bytes_for, take_room
 
 pytestmark = pytest.mark.anyio
 
@@ -48,6 +48,26 @@ async def test_what_comes_at_once_is_written_at_once(tmp_path: Path, monkeypatch
 
     assert sorted(sequences) == list(range(1, 101))
     assert syncs <= 2
+
+
+async def test_a_journal_has_room_for_as_many_exchanges_as_it_was_made_for(tmp_path: Path) -> None:
+    with Journal.opened(tmp_path, KEY) as journal:
+        assert (journal.has_room(400), journal.has_room(1000)) == (True, False)
+    with Journal.opened(tmp_path, KEY, segment_bytes=segment_bytes_for(1000)) as journal:
+        assert journal.has_room(1000)
+
+    assert segment_bytes_for(64) == SEGMENT_BYTES
+
+
+async def test_a_journal_that_is_made_larger_or_smaller_keeps_what_is_in_it(tmp_path: Path) -> None:
+    with Journal.opened(tmp_path, KEY, segment_bytes=SEGMENT) as journal:
+        await journal.append(b"one")
+
+    with Journal.opened(tmp_path, KEY, segment_bytes=2 * SEGMENT) as journal:
+        await journal.append(b"two")
+
+    assert payloads(tmp_path) == [b"one", b"two"]
+    assert {file.stat().st_size for file in tmp_path.iterdir()} == {2 * SEGMENT}
 
 
 async def test_its_files_are_for_the_owner_alone_and_hold_nothing_plain(tmp_path: Path) -> None:
