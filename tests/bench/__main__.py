@@ -16,6 +16,7 @@ import click
 
 from tests.bench.goals import outcomes
 from tests.bench.measuring import measure
+from tests.bench.refreshing import measure_all_refreshes
 from tests.bench.rows import Measurement, Options, Row
 from tests.bench.servers import keep_off_first_processor
 from tests.bench.sides import SideName
@@ -26,6 +27,7 @@ from tests.faults.databases import Kind
 # A work that is one request and one answer stands in WORKS; any other has a line here.
 _OTHERS = {
     "start": Measurement("to the first answer, and idle; on SQLite", measure_start),
+    "refresh": Measurement("tokens renewed in the background, beside bare aiohttp at the same token endpoint", measure_all_refreshes),
 }
 _KINDS: tuple[Kind, ...] = ("postgresql", "sqlite")
 _SIDES = [side for side in get_args(SideName) if side != "patchbay"]

@@ -102,7 +102,7 @@ async def _patchbay(order: Order) -> AsyncIterator[tuple[Act, Act]]:
         async def refresh() -> None:
             nonlocal generation
             while await patchbay.refresh_loop.tick():
-                await patchbay.refresher.settled(at_most=settings.refresh_concurrency // 2)
+                await patchbay.refresher.settled(at_most=settings.refresh_concurrency * 3 // 4)
             await patchbay.refresher.settled()
             generation += 1
             assert await models.Credential.filter(generation=generation).count() == order.count

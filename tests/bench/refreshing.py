@@ -9,13 +9,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import trustme
 
 from api.vault.keys import generate_key_text
 from tests.acceptance.processes import PROJECT, clean_environment
-from tests.bench.measuring import Spread
 from tests.bench.refresh_sides import Order, Round
+from tests.bench.rows import Options, Spread
 from tests.faults.databases import Kind, database
 
 # Connectors from files go by https, but for one that is beside the sandbox.
@@ -39,6 +40,8 @@ scopes = [{ name = "read" }, { name = "write" }]
 rotates = false
 """
 _SIDES = ("patchbay", "aiohttp")
+# As many as there are renewed in a round, at the most.
+_RENEWED = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,8 @@ PROVIDERS = (
 class Refreshes:
     """One side at one provider, over all rounds."""
 
+    heading: ClassVar[str] = ""
+
     work: str
     provider: str
     database: str
@@ -82,12 +87,19 @@ class Refreshes:
         ratios = (
             ""
             if self.side == "patchbay"
-            else f"  Patchbay by rate {_told(self.patchbay_by_rate, 2)}, by processor " + _told(self.patchbay_by_processor, 2)
+            else f"  Patchbay by rate {self.patchbay_by_rate.told(2)}, by processor " + self.patchbay_by_processor.told(2)
         )
         return (
             f"{self.work:10}  {self.database:10}  {self.in_flight:5} in flight  {self.provider:12}  {self.side:8}  "
-            f"{_told(self.per_second, 0)}/s  processor {_told(self.processor_microseconds, 0)}{courier} µs{ratios}"
+            f"{self.per_second.told(0)}/s  processor {self.processor_microseconds.told(0)}{courier} µs{ratios}"
         )
+
+
+async def measure_all_refreshes(options: Options) -> AsyncIterator[Refreshes]:
+    """`measure_refreshes` on each of these databases."""
+    for kind in options.kinds:
+        async for refreshes in measure_refreshes(kind, rounds=options.rounds, count=min(options.connections, _RENEWED)):
+            yield refreshes
 
 
 async def measure_refreshes(
@@ -209,7 +221,3 @@ def _row(provider: Provider, kind: Kind, side: str, count: int, found: dict[str,
         patchbay_by_rate=Spread.of([other.seconds / one.seconds for one, other in pairs]),
         patchbay_by_processor=Spread.of([other.processor_seconds / one.processor_seconds for one, other in pairs]),
     )
-
-
-def _told(spread: Spread, places: int) -> str:
-    return f"{spread.median:.{places}f} [{spread.lowest:.{places}f}..{spread.highest:.{places}f}]"
