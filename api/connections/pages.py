@@ -5,10 +5,11 @@ that of the page, however many connections there are.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import count, islice
 from typing import Any
+from uuid import UUID
 
 from tortoise.context import require_context
 
@@ -24,17 +25,20 @@ _OF_FOLDER = "folder__"
 _ON_POSTGRESQL = """{beginning}
 SELECT {columns} FROM seen CROSS JOIN LATERAL (
   SELECT {needed} FROM connection AS listed WHERE listed.folder_id = seen.id{conditions} ORDER BY {listed_order} LIMIT {most}
-) AS connection JOIN folder ON folder.id = seen.id{inside} ORDER BY {order} LIMIT {most}
+) AS connection JOIN folder ON folder.id = seen.id ORDER BY {order} LIMIT {most}
 """
 _ON_SQLITE = """{beginning}
 SELECT {columns} FROM seen CROSS JOIN connection ON connection.id IN (
   SELECT listed.id FROM connection AS listed WHERE listed.folder_id = seen.id{conditions} ORDER BY {listed_order} LIMIT {most}
-) JOIN folder ON folder.id = seen.id{inside} ORDER BY {order} LIMIT {most}
+) JOIN folder ON folder.id = seen.id ORDER BY {order} LIMIT {most}
 """
-_OF_MOST = """
+# Of one folder, or of most of what there is.
+_IN_ORDER = """{beginning}
 SELECT {columns} FROM connection AS listed JOIN folder ON folder.id = listed.folder_id
-WHERE {seen_folder}{conditions}{inside} ORDER BY {listed_order} LIMIT {most}
+WHERE {permitted}{conditions} ORDER BY {listed_order} LIMIT {most}
 """
+_IS_SEEN = " IN (SELECT seen.id FROM seen)"
+_FOLDERS = "{beginning} SELECT id FROM seen LIMIT 2"
 _ONE = """{beginning}
 SELECT {columns} FROM connection AS listed JOIN folder ON folder.id = listed.folder_id WHERE listed.id = $2 AND {seen_folder}
 """
@@ -55,6 +59,8 @@ async def record_page(
     seen = seen_by(actor)
     if seen is None or not query.is_plain:
         return None
+    if query.folder_id is None and seen.seen_folder is None and _is_sqlite():
+        query = await _where_there_is_one(actor, seen, query)
     statement, parameters = _statement(seen, query, frozenset(columns) | {"id", query.order.column}, first + 1, after)
     found = await records(statement, [actor.user_id, *parameters])
     return RecordPage(found[:first], len(found) > first)
@@ -105,22 +111,31 @@ class _Shape:
             "order": f"connection.{column} {direction}, connection.id {direction}",
             "most": self.most,
         }
-        if self.seen.seen_folder is not None:
+        if folder is not None or self.seen.seen_folder is not None:
+            permitted = self.seen.seen_folder or f"{folder}{_IS_SEEN}"
             inside = "" if folder is None else f" AND listed.folder_id = {folder}"
-            # allowed: made-statement: of constants, of columns that are named in this code, and of the places of parameters
-            return _OF_MOST.format(**parts, columns=_selected(self.columns, "listed"), seen_folder=self.seen.seen_folder, inside=inside)
-        statement = _ON_SQLITE if self.is_sqlite else _ON_POSTGRESQL
-        # allowed: made-statement: as above
-        return statement.format(
-            **parts,
-            beginning=self.seen.beginning,
-            columns=_selected(self.columns, "connection"),
-            needed=_needed(self.columns),
-            inside="" if folder is None else f" AND seen.id = {folder}",
+            return _IN_ORDER.format(
+                **parts,
+                beginning=self.seen.beginning,
+                columns=_selected(self.columns, "listed"),
+                permitted=permitted + inside,
+            )
+        return (_ON_SQLITE if self.is_sqlite else _ON_POSTGRESQL).format(
+            **parts, beginning=self.seen.beginning, columns=_selected(self.columns, "connection"), needed=_needed(self.columns)
         )
 
 
 _text = lru_cache(256)(_Shape.text)
+
+
+async def _where_there_is_one(actor: Actor, seen: Seen, query: ConnectionQuery) -> ConnectionQuery:
+    """The query within the folder that the actor can see, if it is one: SQLite, which is asked in no time, then has its order at once."""
+    folders = await records(_FOLDERS.format(beginning=seen.beginning), [actor.user_id])
+    return replace(query, folder_id=UUID(folders[0]["id"])) if len(folders) == 1 else query
+
+
+def _is_sqlite() -> bool:
+    return require_context().db().capabilities.dialect == "sqlite"
 
 
 def _statement(seen: Seen, query: ConnectionQuery, columns: frozenset[str], most: int, after: Position | None) -> tuple[str, list[object]]:
@@ -140,7 +155,7 @@ def _statement(seen: Seen, query: ConnectionQuery, columns: frozenset[str], most
         statuses=None if query.statuses is None else len(query.statuses),
         goes_on=after is not None,
         is_of_folder=query.folder_id is not None,
-        is_sqlite=require_context().db().capabilities.dialect == "sqlite",
+        is_sqlite=_is_sqlite(),
     )
     place = () if after is None else (after.value, after.id)
     folder = () if query.folder_id is None else (query.folder_id,)
