@@ -1,5 +1,8 @@
 """Who works on a connection: a lease in its row, so that one refresh of it runs at a time, in whichever process.
 
+The database keeps a queue of the connections beside them: the place of each is when it is due or, while it is leased, when the lease is
+over. So a claim leaves nothing behind that others would have to pass over, and what nobody gives back is due again by itself.
+
 A lease saves double work. What keeps a late answer from overwriting a newer one is the comparison on saving, not the lease.
 """
 
@@ -20,21 +23,29 @@ UPDATE connection SET lease_holder = $2, lease_until = $3, lease_number = lease_
 WHERE id = $1 AND (lease_until IS NULL OR lease_until <= $4)
 RETURNING id, lease_number
 """
-# One piece of the index for each priority, none longer than the limit: however many are due, and however many more are not.
+# The queue tells where to look, the connection whether that is so: another may have claimed it since this statement began.
 _NEXT = """
 SELECT * FROM (
-  SELECT id, priority, due_at FROM connection
-  WHERE priority = {priority} AND due_at <= $3 AND (lease_until IS NULL OR lease_until <= $3) ORDER BY due_at LIMIT $4 {skip_locked}
+  SELECT id, queued.due_at FROM connection_queue AS queued JOIN connection ON id = connection_id
+  WHERE queued.priority = {priority} AND queued.due_at <= {due} {but_for}
+    AND connection.due_at <= $3 AND (lease_until IS NULL OR lease_until <= $3)
+  ORDER BY queued.due_at LIMIT {most} {skip_locked}
 ) AS next_{priority}
 """
-# The due time moves with the claim: if the holder dies, the connection is due again when its lease is over.
+# Of each priority the first: what to expect of a condition, and so how to read, PostgreSQL may have learnt from a backlog that is gone.
+_IS_DUE = """
+SELECT 1 AS one WHERE (SELECT min(due_at) FROM connection_queue WHERE priority = 0) <= $1
+  OR (SELECT min(due_at) FROM connection_queue WHERE priority = 1) <= $1
+  OR (SELECT min(due_at) FROM connection_queue WHERE priority = 2) <= $1
+"""
+_BUT_FOR_LATE = "AND id NOT IN (SELECT id FROM late)"
+# Whoever has waited for long is found first, and then one priority after the other until that are enough: no more are read, or locked.
 _CLAIM_DUE = """
-WITH upcoming AS ({upcoming}), late AS (SELECT id FROM upcoming WHERE due_at <= $5 ORDER BY due_at LIMIT $6)
-UPDATE connection SET lease_holder = $1, lease_until = $2, lease_number = lease_number + 1, due_at = $2
-WHERE id IN (
-  SELECT id FROM upcoming ORDER BY CASE WHEN id IN (SELECT id FROM late) THEN 0 ELSE 1 END, priority, due_at LIMIT $4
-)
-RETURNING id, lease_number, connector_key, connector_version, authentication_type, option_key, oauth_app_id, site,
+WITH late AS (SELECT id FROM ({late}) AS waiting ORDER BY due_at LIMIT $6),
+others AS (SELECT id FROM ({others}) AS following LIMIT $4 - (SELECT count(*) FROM late))
+UPDATE connection SET lease_holder = $1, lease_until = $2, lease_number = lease_number + 1
+WHERE id IN (SELECT id FROM late UNION ALL SELECT id FROM others)
+RETURNING id, lease_number, due_at, connector_key, connector_version, authentication_type, option_key, oauth_app_id, site,
   status, renewable, expires_at, last_used_at, created_at, priority
 """
 _TAKE_OVER = """
@@ -62,6 +73,8 @@ class Lease:
     number: int
     # In seconds since boot: what is sent later than this might still be under way when the lease is over.
     send_before: float
+    # Of one that was due: since when. None: it is another reason for which it is held.
+    due_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +130,14 @@ async def claim_due(term: Term, *, limit: int, late: datetime, late_limit: int) 
 
     First as many as `late_limit` of those that are due since `late`, the longest waiting first, and then by priority.
     """
-    skip_locked = "FOR UPDATE SKIP LOCKED" if _is_postgresql() else ""
-    upcoming = "UNION ALL".join(_NEXT.format(priority=priority, skip_locked=skip_locked) for priority in range(3))
+    # Most of the time nothing is, and that is told for much less than it takes to plan a claim.
+    if not await rows(_IS_DUE, [term.now]):
+        return []
     claimed = await rows(
-        _CLAIM_DUE.format(upcoming=upcoming),
+        _CLAIM_DUE.format(late=_next(due="$5", most="$6"), others=_next(due="$3", most="$4", but_for=_BUT_FOR_LATE)),
         [term.holder, term.until, term.now, limit, late, late_limit],
         id=UUID,
+        due_at=datetime,
         oauth_app_id=UUID,
         site=dict,
         authentication_type=AuthenticationType,
@@ -132,7 +147,7 @@ async def claim_due(term: Term, *, limit: int, late: datetime, late_limit: int) 
         last_used_at=datetime,
         created_at=datetime,
     )
-    return [Due(Lease(row.pop("id"), row.pop("lease_number"), term.send_before), **row) for row in claimed]
+    return [Due(Lease(row.pop("id"), row.pop("lease_number"), term.send_before, row.pop("due_at")), **row) for row in claimed]
 
 
 async def put_off(postponed: Sequence[Postponed]) -> None:
@@ -151,15 +166,18 @@ async def bring_back(now: datetime) -> None:
 
 
 async def release(lease: Lease) -> None:
-    """Give a lease back, if it is still this one."""
-    await Connection.filter(id=lease.connection_id, lease_number=lease.number).update(lease_holder=None, lease_until=None)
+    """Give a lease back, if it is still this one. What was due, and is not planned anew, is due again when the lease would have ended."""
+    held = Connection.filter(id=lease.connection_id, lease_number=lease.number)
+    if lease.due_at is not None:
+        await held.filter(due_at=lease.due_at).update(due_at=F("lease_until"))
+    await held.update(lease_holder=None, lease_until=None)
 
 
 async def postpone(lease: Lease, due_at: datetime) -> None:
     """Give a lease back, with nothing done: what was due is due then. Whoever has set another time meanwhile knew better."""
     held = Connection.filter(id=lease.connection_id, lease_number=lease.number)
-    await held.filter(due_at=F("lease_until")).update(due_at=due_at)
-    await release(lease)
+    await held.filter(due_at=lease.due_at).update(due_at=due_at)
+    await held.update(lease_holder=None, lease_until=None)
 
 
 async def end_lease(connection_id: UUID, number: int, *, due_at: datetime) -> None:
@@ -167,6 +185,13 @@ async def end_lease(connection_id: UUID, number: int, *, due_at: datetime) -> No
     held = Connection.filter(id=connection_id, lease_number=number)
     await held.filter(due_at__not_isnull=True).update(due_at=due_at)
     await held.update(lease_holder=None, lease_until=None)
+
+
+def _next(*, due: str, most: str, but_for: str = "") -> str:
+    """One piece of the queue for each priority, none longer than the limit: however many are due, and however many more are not."""
+    skip_locked = "FOR NO KEY UPDATE OF connection SKIP LOCKED" if _is_postgresql() else ""
+    named = {"due": due, "most": most, "but_for": but_for, "skip_locked": skip_locked}
+    return "UNION ALL".join(_NEXT.format(priority=priority, **named) for priority in range(3))
 
 
 def _is_postgresql() -> bool:

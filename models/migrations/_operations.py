@@ -37,6 +37,18 @@ class OnPostgresql(ops.RunSQL):
             await super()._run_sql(state_editor, sqls)
 
 
+class OnSqlite(ops.RunSQL):
+    """SQL for SQLite alone, about something that goes when its table goes. It may be a trigger, in which statements end."""
+
+    def __init__(self, sql: str) -> None:
+        super().__init__(sql, ops.RunSQL.noop)
+
+    async def _run_sql(self, state_editor: BaseSchemaEditor, sqls: Any) -> None:
+        if state_editor.client.capabilities.dialect == "sqlite":
+            # Not by the editor, which ends a statement at each semicolon.
+            await state_editor.client.execute_script(sqls)
+
+
 class ReplaceCheck(ops.RunSQL):
     """Another condition for the rows of a table, in the place of one that has this name.
 

@@ -1,8 +1,9 @@
 """Who is claimed of those that are due, and who goes out of the way."""
 
 import asyncio
+import re
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +12,7 @@ import pytest
 import models
 from models import ConnectionStatus
 from models.database import Database, rows
-from models.leases import Due, Postponed, Term, bring_back, claim, claim_due, put_off, release
+from models.leases import Due, Postponed, Term, bring_back, claim, claim_due, postpone, put_off, release
 from tests.many import NOW, a_connection, a_folder, add
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("database")]
@@ -29,6 +30,11 @@ def numbers(due: Sequence[Due]) -> list[int]:
 
 async def the(number: int) -> models.Connection:
     return await models.Connection.get(id=UUID(int=number + 1))
+
+
+async def queue() -> list[tuple[int, datetime, int]]:
+    found = await rows("SELECT * FROM connection_queue ORDER BY priority, due_at, connection_id", due_at=datetime, connection_id=UUID)
+    return [(row["priority"], row["due_at"], row["connection_id"].int - 1) for row in found]
 
 
 async def test_what_comes_first_is_claimed_first_and_of_that_what_waits_longest() -> None:
@@ -49,7 +55,7 @@ async def test_of_those_that_wait_long_some_are_claimed_whatever_comes_first() -
     assert numbers(await claimed(4, late_limit=2)) == [5, 6, 7, 12]
 
 
-async def test_a_claim_tells_what_it_is_about_and_moves_the_due_time() -> None:
+async def test_a_claim_tells_what_it_is_about_and_leaves_what_is_planned() -> None:
     folder = await a_folder()
     columns = {"site": {"subdomain": "acme"}, "expires_at": NOW, "last_used_at": NOW - HOUR, "priority": 0, "renewable": False}
     await add([a_connection(folder, 0, due_at=NOW - SECOND, **columns)])
@@ -72,7 +78,13 @@ async def test_a_claim_tells_what_it_is_about_and_moves_the_due_time() -> None:
         priority=0,
     )
     row = await the(0)
-    assert (row.lease_number, row.lease_holder, row.lease_until, row.due_at) == (due.lease.number, "one", NOW + MINUTE, NOW + MINUTE)
+    assert (row.lease_number, row.lease_holder, row.lease_until, row.due_at) == (due.lease.number, "one", NOW + MINUTE, NOW - SECOND)
+    assert row.due_at == due.lease.due_at
+    # What nobody gives back is claimed again once the lease is over.
+    assert await queue() == [(0, NOW + MINUTE, 0)]
+    assert await claimed(5) == []
+    (again,) = await claim_due(Term("two", NOW + MINUTE, NOW + HOUR, 0), limit=5, late=NOW, late_limit=0)
+    assert (again.lease.number, again.lease.due_at) == (due.lease.number + 1, NOW - SECOND)
 
 
 async def test_what_another_holds_or_nothing_is_due_of_is_not_claimed() -> None:
@@ -113,7 +125,7 @@ async def test_what_is_postponed_is_free_and_due_later() -> None:
         (NOW + HOUR, 0, None),
         (NOW + 2 * HOUR, 1, None),
         (None, 1, "one"),
-        (NOW + MINUTE, 1, "other"),
+        (NOW, 1, "other"),
     ]
     await put_off([])
 
@@ -137,6 +149,72 @@ async def test_a_lease_that_was_lost_is_not_released() -> None:
     await release(due.lease)
 
     assert (await the(0)).lease_holder == "other"
+
+
+async def test_what_is_given_back_unplanned_is_due_when_the_lease_would_have_ended() -> None:
+    folder = await a_folder()
+    await add(a_connection(folder, number, due_at=NOW - SECOND) for number in range(3))
+    one, two, three = sorted(await claimed(3), key=lambda each: each.lease.connection_id)
+    await models.Connection.filter(id=two.lease.connection_id).update(due_at=NOW + HOUR)
+    await models.Connection.filter(id=three.lease.connection_id).update(due_at=None)
+
+    for each in (one, two, three):
+        await release(each.lease)
+
+    found = await models.Connection.all().order_by("id")
+    assert [(row.due_at, row.lease_until) for row in found] == [(NOW + MINUTE, None), (NOW + HOUR, None), (None, None)]
+
+
+async def test_a_lease_for_another_reason_leaves_what_is_due_as_it_is() -> None:
+    folder = await a_folder()
+    await add([a_connection(folder, 0, due_at=NOW - SECOND)])
+    lease = await claim(UUID(int=1), Term("other", NOW, NOW + MINUTE, 0))
+    assert lease is not None
+    assert await claimed(5) == []
+
+    await release(lease)
+
+    assert numbers(await claimed(5)) == [0]
+
+
+async def test_a_postponement_does_not_undo_what_was_planned_meanwhile() -> None:
+    folder = await a_folder()
+    await add(a_connection(folder, number, due_at=NOW - SECOND) for number in range(2))
+    one, two = sorted(await claimed(2), key=lambda each: each.lease.connection_id)
+    await models.Connection.filter(id=two.lease.connection_id).update(due_at=NOW)
+
+    await postpone(one.lease, NOW + HOUR)
+    await postpone(two.lease, NOW + HOUR)
+
+    assert await queue() == [(1, NOW, 1), (1, NOW + HOUR, 0)]
+
+
+async def test_the_queue_has_what_is_due_whoever_writes_it() -> None:
+    folder = await a_folder()
+    await add([a_connection(folder, 0, due_at=NOW), a_connection(folder, 1, due_at=None), a_connection(folder, 2, due_at=NOW, priority=2)])
+    assert await queue() == [(1, NOW, 0), (2, NOW, 2)]
+
+    await models.Connection.filter(id=UUID(int=1)).update(lease_until=NOW + MINUTE)
+    await models.Connection.filter(id=UUID(int=2)).update(due_at=NOW + HOUR, lease_until=NOW + MINUTE, priority=0)
+    await models.Connection.filter(id=UUID(int=3)).update(due_at=None)
+    assert await queue() == [(0, NOW + HOUR, 1), (1, NOW + MINUTE, 0)]
+
+    await models.Connection.filter(id=UUID(int=1)).update(lease_until=None, name="Renamed")
+    await models.Connection.filter(id=UUID(int=2)).delete()
+    await models.Connection.filter(id=UUID(int=3)).update(due_at=NOW + MINUTE)
+    assert await queue() == [(1, NOW, 0), (2, NOW + MINUTE, 2)]
+
+
+async def test_what_was_lost_from_the_queue_is_in_it_again_once_it_is_planned_anew() -> None:
+    folder = await a_folder()
+    await add(a_connection(folder, number, due_at=NOW) for number in range(2))
+    await rows("DELETE FROM connection_queue")
+    await rows("INSERT INTO connection_queue SELECT 1, $1, id FROM connection", [NOW + HOUR])
+
+    await models.Connection.all().update(due_at=NOW + HOUR)
+    await models.Connection.all().update(due_at=NOW + MINUTE)
+
+    assert await queue() == [(1, NOW + MINUTE, 0), (1, NOW + MINUTE, 1)]
 
 
 async def test_what_a_clock_did_that_was_ahead_comes_back() -> None:
@@ -169,14 +247,16 @@ async def test_what_a_clock_did_that_was_ahead_comes_back() -> None:
 
 
 async def test_a_claim_reads_no_more_of_the_index_the_more_is_due(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the plan, which both databases tell: a piece of the index for each priority, and no sorting of all that is due."""
+    """By the plan, which both databases tell: twice a piece of the queue for each priority, and no more is read than is claimed."""
     folder = await a_folder()
     await add(a_connection(folder, number, due_at=NOW - number * SECOND, priority=number % 3) for number in range(3000))
     if database.dialect == "postgresql":
-        await rows("ANALYZE connection")
+        await rows("ANALYZE")
     plan: list[str] = []
 
-    async def explain(sql: str, parameters: Sequence[object], **_: type) -> list[dict[str, Any]]:
+    async def explain(sql: str, parameters: Sequence[object], **types: type) -> list[dict[str, Any]]:
+        if "UPDATE" not in sql:
+            return await rows(sql, parameters, **types)
         word = "EXPLAIN" if database.dialect == "postgresql" else "EXPLAIN QUERY PLAN"
         plan.extend(str(list(row.values())) for row in await rows(f"{word} {sql}", parameters))
         return []
@@ -185,5 +265,6 @@ async def test_a_claim_reads_no_more_of_the_index_the_more_is_due(database: Data
     await claimed(64, late_limit=8)
 
     told = "\n".join(plan)
-    assert told.count("connection_next") == 3, told
-    assert "SCAN connection" not in told, told
+    index = "connection_queue_pkey" if database.dialect == "postgresql" else "SEARCH queued USING PRIMARY KEY (priority=? AND due_at<?)"
+    assert told.count(index) == 6, told
+    assert not re.search("SCAN queued|Seq Scan on connection_queue", told), told

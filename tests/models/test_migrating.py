@@ -14,7 +14,7 @@ from tortoise.migrations.operations import Operation
 import models
 from models.database import Database, migrate, open_database, pending_migrations, rows
 from models.engines.context import apps
-from models.migrations._operations import CreateCheckedModel, OnPostgresql, ReplaceCheck
+from models.migrations._operations import CreateCheckedModel, OnPostgresql, OnSqlite, ReplaceCheck
 from models.sqlite_file import CorruptDatabase
 
 pytestmark = pytest.mark.anyio
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 MIGRATIONS = Path(models.__file__).parent / "migrations"
 ALL = sorted(file.stem for file in MIGRATIONS.glob("0*.py"))
 # On SQLite the others rebuild the table, and lose what SQL has put on it.
-SAFE = (ops.CreateModel, CreateCheckedModel, ops.AddField, ops.AddIndex, ops.RunSQL, OnPostgresql, ReplaceCheck, ops.RunPython)
+SAFE = (ops.CreateModel, CreateCheckedModel, ops.AddField, ops.AddIndex, ops.RunSQL, OnPostgresql, OnSqlite, ReplaceCheck, ops.RunPython)
 
 
 @pytest.fixture
