@@ -57,7 +57,7 @@ async def record_page(
 ) -> RecordPage | None:
     """One page, in every folder that the actor can see or in one; None where it takes more than one statement to know what they see."""
     seen = seen_by(actor)
-    if seen is None or not query.is_plain:
+    if seen is None or not query.is_of_columns:
         return None
     if query.folder_id is None and seen.seen_folder is None and _is_sqlite():
         query = await _where_there_is_one(actor, seen, query)

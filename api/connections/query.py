@@ -40,9 +40,15 @@ class ConnectionQuery:
     descending: bool = False
 
     @property
-    def is_plain(self) -> bool:
+    def is_of_columns(self) -> bool:
         """Whether it asks for nothing but columns of the connection, each alone, and where to look."""
         return not self.nowhere and self.search is None and self.owner_id is None and self.owner_active is None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it asks for no more than folders and statuses."""
+        others = (self.search, self.connector_key, self.authentication_type, self.is_default, self.owner_id, self.owner_active)
+        return all(asked is None for asked in others)
 
 
 @dataclass(frozen=True, slots=True)

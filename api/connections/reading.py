@@ -21,6 +21,7 @@ from api.connections.query import ConnectionQuery, Position
 from api.errors import NotFound
 from models import ConnectionStatus, FolderKind, fold
 from models.database import instance, rows
+from models.ordered import OrderedPage
 
 _PLACE = 'ROW_NUMBER() OVER (PARTITION BY "{each}" ORDER BY {order})'
 # The index on folder, name and id has all that is ranked by name; the rest of a row is read for the page alone.
@@ -55,14 +56,9 @@ class Reading:
 
     async def page(self, actor: Actor, query: ConnectionQuery, *, first: int, after: Position | None) -> Slice:
         """One page, in every folder that the actor can see or in one. An unseen folder is empty."""
-        found = await self._matching(actor, query)
-        column, sign = query.order.column, "-" if query.descending else ""
-        if after is not None:
-            step = "lt" if query.descending else "gt"
-            beyond: dict[str, Any] = {f"{column}__{step}": after.value}
-            level: dict[str, Any] = {column: after.value, f"id__{step}": after.id}
-            found = found.filter(Q(**beyond) | Q(**level))
-        ordered = await found.order_by(f"{sign}{column}", f"{sign}id").limit(first + 1)
+        folder_ids = await self._folders(actor, query)
+        find = _ordered if query.is_plain else _searched
+        ordered = await find(folder_ids, query, first + 1, after)
         await self._blank(actor, query, ordered)
         return Slice(ordered[:first], len(ordered) > first)
 
@@ -146,6 +142,26 @@ class Reading:
         for connection in connections:
             if connection.folder_id in left_behind:
                 blank(connection)
+
+
+async def _ordered(folder_ids: Sequence[UUID], query: ConnectionQuery, most: int, after: Position | None) -> list[models.Connection]:
+    """A page that takes as long as itself, however many connections there are."""
+    position = None if after is None else (after.value, after.id)
+    page = OrderedPage(folder_ids, query.order.column, query.descending, most, query.statuses, position)
+    return [instance(models.Connection, row) for row in await rows(*page.statement())]
+
+
+async def _searched(folder_ids: Sequence[UUID], query: ConnectionQuery, most: int, after: Position | None) -> list[models.Connection]:
+    """A page of what has to be looked for among all the others."""
+    found = _narrowed(models.Connection.filter(folder_id__in=list(folder_ids)), query)
+    column, sign, step = query.order.column, "-" if query.descending else "", "lt" if query.descending else "gt"
+    if after is not None:
+        beyond: dict[str, Any] = {f"{column}__{step}": after.value}
+        level: dict[str, Any] = {column: after.value, f"id__{step}": after.id}
+        from_there: dict[str, Any] = {f"{column}__{step}e": after.value}
+        # The first says no more than the second, but an index can begin there.
+        found = found.filter(Q(**from_there), Q(**beyond) | Q(**level))
+    return await found.order_by(f"{sign}{column}", f"{sign}id").limit(most)
 
 
 def blank(connection: models.Connection) -> None:

@@ -60,6 +60,15 @@ _TRIGGERS_ON_SQLITE = (
 )
 
 
+# By name there is one already.
+_PAGES = (
+    ("connection_page_created", '"created_at"'),
+    ("connection_page_updated", '"updated_at"'),
+    ("connection_page_changed", '"status_changed_at"'),
+    ("connection_page_status", '"status", "name_key"'),
+)
+
+
 class Migration(BaseMigration):
     dependencies = [("patchbay", "0008_custom_connectors")]
 
@@ -81,4 +90,8 @@ class Migration(BaseMigration):
         ),
         # Room in each page for the next version of its rows: what stays in its page leaves the indexes alone.
         OnPostgresql('ALTER TABLE "connection" SET (fillfactor = 80)'),
+        *(
+            ops.RunSQL(f'CREATE INDEX "{name}" ON "connection" ("folder_id", {columns}, "id")', f'DROP INDEX "{name}"')
+            for name, columns in _PAGES
+        ),
     ]
