@@ -14,10 +14,12 @@ from typing import get_args
 
 import click
 
+from tests.bench.claiming import measure_all_claims
 from tests.bench.goals import outcomes
+from tests.bench.growing import measure_all_growth
 from tests.bench.measuring import measure
 from tests.bench.refreshing import measure_all_refreshes
-from tests.bench.rows import Measurement, Options, Row
+from tests.bench.rows import COUNTS, Measurement, Options, Row
 from tests.bench.servers import keep_off_first_processor
 from tests.bench.sides import SideName
 from tests.bench.starting import measure_start
@@ -27,6 +29,8 @@ from tests.faults.databases import Kind
 # A work that is one request and one answer stands in WORKS; any other has a line here.
 _OTHERS = {
     "start": Measurement("to the first answer, and idle; on SQLite", measure_start),
+    "claims": Measurement("of what is due, as connections become many", measure_all_claims),
+    "growth": Measurement("lists, as connections become many", measure_all_growth),
     "refresh": Measurement("tokens renewed in the background, beside bare aiohttp at the same token endpoint", measure_all_refreshes),
 }
 _KINDS: tuple[Kind, ...] = ("postgresql", "sqlite")
@@ -46,6 +50,15 @@ _TOLD = {name: work.told for name, work in WORKS.items()} | {name: other.told fo
 )
 @click.option("--connections", type=click.IntRange(100), default=10_000, show_default=True, help="How many there are.")
 @click.option("--beside", type=click.Choice(_SIDES), multiple=True, help="What Patchbay is measured beside, if not all; repeatable.")
+@click.option(
+    "--count",
+    "counts",
+    type=click.IntRange(200),
+    multiple=True,
+    default=COUNTS,
+    show_default=True,
+    help="For claims and growth, how many connections there are, from few to many; repeatable.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON line a row, instead of a table.")
 def main(
     names: tuple[str, ...],
@@ -55,6 +68,7 @@ def main(
     clients: tuple[int, ...],
     connections: int,
     beside: tuple[SideName, ...],
+    counts: tuple[int, ...],
     as_json: bool,
 ) -> None:
     """Measure these works, or all of them.
@@ -62,7 +76,7 @@ def main(
     By rate and by processor: how many times Patchbay does what the other side does, in the same round. 1 is equal, more is better.
     By p99: how many times as long Patchbay's takes; less is better.
     """
-    options = Options((kind,) if kind else _KINDS, rounds, seconds, clients, connections, beside)
+    options = Options((kind,) if kind else _KINDS, rounds, seconds, clients, connections, beside, counts)
     keep_off_first_processor()
     wanted = names or list(_TOLD)
     asyncio.run(_print(_with_goals(_rows(wanted, options), wanted), options, as_json))

@@ -1,5 +1,6 @@
 """What all sides answer from: one migrated database with connections by the thousand, an API token, and a sealed credential."""
 
+import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ _SECRET = "a-token-of-the-provider-" * 20
 
 # Enough for the pools of all sides at once.
 _SESSIONS = 200
+_FEW = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,14 @@ class Ground:
     @property
     def url(self) -> str:
         return self.environment["PATCHBAY_DATABASE_URL"]
+
+
+async def on_each(kinds: Sequence[Kind]) -> AsyncIterator[Ground]:
+    """A ground on each of these databases, one after the other, with few connections."""
+    for kind in kinds:
+        with tempfile.TemporaryDirectory(prefix="patchbay-bench-") as folder:
+            async with ground(kind, Path(folder), _FEW) as here:
+                yield here
 
 
 @asynccontextmanager

@@ -8,6 +8,8 @@ from typing import Any, ClassVar, Protocol, Self
 from tests.bench.sides import SideName
 from tests.faults.databases import Kind
 
+COUNTS = (10_000, 100_000, 1_000_000)
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -23,6 +25,8 @@ class Options:
     connections: int
     # What Patchbay is measured beside, where that is not all that there is.
     beside: tuple[SideName, ...] = ()
+    # For what is measured as connections become many: from few to many.
+    counts: tuple[int, ...] = COUNTS
 
 
 class Row(Protocol):

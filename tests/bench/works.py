@@ -11,9 +11,9 @@ from tests.bench.sides import PEERS, SideName
 from tests.faults.databases import Kind
 
 _SCALARS = "name status statusChangedAt isDefault account scopes expiresAt nextRefreshAt lastRefreshedAt createdAt updatedAt"
-_FIELDS = f"id {_SCALARS} connector {{ key name }} folder {{ id name }}"
-LIST = f"query List {{ connections(first: 50) {{ nodes {{ {_FIELDS} }} pageInfo {{ hasNextPage }} }} }}"
-CONNECTION = f"query One($id: ID!) {{ connection(id: $id) {{ {_FIELDS} }} }}"
+LIST_FIELDS = f"id {_SCALARS} connector {{ key name }} folder {{ id name }}"
+LIST = f"query List {{ connections(first: 50) {{ nodes {{ {LIST_FIELDS} }} pageInfo {{ hasNextPage }} }} }}"
+CONNECTION = f"query One($id: ID!) {{ connection(id: $id) {{ {LIST_FIELDS} }} }}"
 ISSUE = """
 mutation Issue($id: ID!) {
   issueCredential(input: {connectionId: $id}) {
@@ -35,16 +35,16 @@ mutation Rename($id: ID!, $name: String!) {
 """
 # The same in the dialects of the peers, which must be told the folder: they do not know who asks.
 _MERCURIUS_LIST = LIST.replace("List", "List($folder: ID!)").replace("first: 50", "folder: $folder, first: 50")
-_GRAPHILE_FIELDS = f"id: rowId {_SCALARS} connector {{ key name }} folder {{ id: rowId name }}"
+_GRAPHILELIST_FIELDS = f"id: rowId {_SCALARS} connector {{ key name }} folder {{ id: rowId name }}"
 _GRAPHILE_LIST = f"""
 query List($folder: UUID!) {{
   connections: allConnections(first: 50, condition: {{folderId: $folder}}, orderBy: [NAME_KEY_ASC, ROW_ID_ASC]) {{
-    nodes {{ {_GRAPHILE_FIELDS} }}
+    nodes {{ {_GRAPHILELIST_FIELDS} }}
     pageInfo {{ hasNextPage }}
   }}
 }}
 """
-_GRAPHILE_CONNECTION = f"query One($id: UUID!) {{ connection: connectionByRowId(rowId: $id) {{ {_GRAPHILE_FIELDS} }} }}"
+_GRAPHILE_CONNECTION = f"query One($id: UUID!) {{ connection: connectionByRowId(rowId: $id) {{ {_GRAPHILELIST_FIELDS} }} }}"
 
 
 @dataclass(frozen=True, slots=True)
