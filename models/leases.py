@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from tortoise.context import require_context
-from tortoise.expressions import F
 
 from models.connection import AuthenticationType, Connection
 from models.rows import rows
@@ -52,6 +51,10 @@ _TAKE_OVER = """
 UPDATE connection SET lease_holder = $2, lease_until = $3, lease_number = lease_number + 1
 WHERE id = $1 AND lease_number = $4
 RETURNING id, lease_number
+"""
+_GIVE_BACK = """
+UPDATE connection SET due_at = CASE WHEN due_at = $3 THEN {later} ELSE due_at END, lease_holder = NULL, lease_until = NULL
+WHERE id = $1 AND lease_number = $2
 """
 _PUT_OFF = """
 UPDATE connection SET due_at = later.column3, priority = later.column4, lease_holder = NULL, lease_until = NULL
@@ -167,17 +170,12 @@ async def bring_back(now: datetime) -> None:
 
 async def release(lease: Lease) -> None:
     """Give a lease back, if it is still this one. What was due, and is not planned anew, is due again when the lease would have ended."""
-    held = Connection.filter(id=lease.connection_id, lease_number=lease.number)
-    if lease.due_at is not None:
-        await held.filter(due_at=lease.due_at).update(due_at=F("lease_until"))
-    await held.update(lease_holder=None, lease_until=None)
+    await rows(_GIVE_BACK.format(later="lease_until"), [lease.connection_id, lease.number, lease.due_at])
 
 
 async def postpone(lease: Lease, due_at: datetime) -> None:
     """Give a lease back, with nothing done: what was due is due then. Whoever has set another time meanwhile knew better."""
-    held = Connection.filter(id=lease.connection_id, lease_number=lease.number)
-    await held.filter(due_at=lease.due_at).update(due_at=due_at)
-    await held.update(lease_holder=None, lease_until=None)
+    await rows(_GIVE_BACK.format(later="$4"), [lease.connection_id, lease.number, lease.due_at, due_at])
 
 
 async def end_lease(connection_id: UUID, number: int, *, due_at: datetime) -> None:
