@@ -65,7 +65,6 @@ class OrderedPage:
         form = _ON_POSTGRESQL if dialect == "postgres" else _ON_SQLITE
         direction = "DESC" if self.descending else "ASC"
         # The limit is in the text, because PostgreSQL plans for a tenth of the table where it does not know it.
-        # allowed: made-statement: a number, and the names of columns, of which a caller has a fixed set
         statement = form.format(columns=columns, order=self.column, each=each, further=further, direction=direction, most=self.most)
         return statement, [[str(id) for id in self.folder_ids], states, *(self.after or ())]
 

@@ -22,27 +22,27 @@ CREATE TABLE connection_queue (
   priority smallint NOT NULL, due_at timestamptz NOT NULL, connection_id uuid NOT NULL, PRIMARY KEY (priority, due_at, connection_id)
 ) WITH (autovacuum_vacuum_scale_factor = 0.02)
 """
-_FUNCTION = f"""
+_FUNCTION = """
 CREATE FUNCTION keep_connection_queue() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   IF TG_OP = 'UPDATE' AND OLD.due_at IS NOT NULL AND NEW.due_at IS NOT NULL THEN
-    UPDATE connection_queue SET priority = NEW.priority, due_at = {_NEW} WHERE {_PLACE};
+    UPDATE connection_queue SET priority = NEW.priority, due_at = {new} WHERE {place};
     IF FOUND THEN
       RETURN NULL;
     END IF;
   END IF;
   IF TG_OP <> 'INSERT' THEN
-    DELETE FROM connection_queue WHERE {_PLACE};
+    DELETE FROM connection_queue WHERE {place};
   END IF;
   IF TG_OP <> 'DELETE' AND NEW.due_at IS NOT NULL THEN
-    INSERT INTO connection_queue VALUES (NEW.priority, {_NEW}, NEW.id) ON CONFLICT DO NOTHING;
+    INSERT INTO connection_queue VALUES (NEW.priority, {new}, NEW.id) ON CONFLICT DO NOTHING;
   END IF;
   RETURN NULL;
 END $$
 """
 _TRIGGERS_ON_POSTGRESQL = (
-    ("queue_connection", "AFTER INSERT OR DELETE ON connection FOR EACH ROW"),
-    ("requeue_connection", f"{_UPDATE} FOR EACH ROW WHEN ({_MOVES})"),
+    "CREATE TRIGGER queue_connection AFTER INSERT OR DELETE ON connection FOR EACH ROW EXECUTE FUNCTION keep_connection_queue()",
+    f"CREATE TRIGGER requeue_connection {_UPDATE} FOR EACH ROW WHEN ({_MOVES}) EXECUTE FUNCTION keep_connection_queue()",
 )
 
 _TABLE_ON_SQLITE = """
@@ -50,22 +50,29 @@ CREATE TABLE connection_queue (
   priority SMALLINT NOT NULL, due_at TIMESTAMP NOT NULL, connection_id CHAR(36) NOT NULL, PRIMARY KEY (priority, due_at, connection_id)
 ) WITHOUT ROWID
 """
-_PUT_IN = f"INSERT OR IGNORE INTO connection_queue SELECT NEW.priority, {_NEW}, NEW.id WHERE NEW.due_at IS NOT NULL"
-_TAKE_OUT = f"DELETE FROM connection_queue WHERE {_PLACE}"
+_PUT_IN = "INSERT OR IGNORE INTO connection_queue SELECT NEW.priority, {new}, NEW.id WHERE NEW.due_at IS NOT NULL"
+_TAKE_OUT = "DELETE FROM connection_queue WHERE {place}"
+# Of SQLite's versions not all know the other words.
+_MOVES_ON_SQLITE = _MOVES.replace("IS DISTINCT FROM", "IS NOT")
 _TRIGGERS_ON_SQLITE = (
-    ("queue_connection", f"AFTER INSERT ON connection BEGIN {_PUT_IN}; END"),
-    # Of SQLite's versions not all know the other words.
-    ("requeue_connection", f"{_UPDATE} WHEN {_MOVES.replace('IS DISTINCT FROM', 'IS NOT')} BEGIN {_TAKE_OUT}; {_PUT_IN}; END"),
-    ("unqueue_connection", f"AFTER DELETE ON connection BEGIN {_TAKE_OUT}; END"),
+    f"CREATE TRIGGER queue_connection AFTER INSERT ON connection BEGIN {_PUT_IN}; END",
+    f"CREATE TRIGGER requeue_connection {_UPDATE} WHEN {_MOVES_ON_SQLITE} BEGIN {_TAKE_OUT}; {_PUT_IN}; END",
+    f"CREATE TRIGGER unqueue_connection AFTER DELETE ON connection BEGIN {_TAKE_OUT}; END",
 )
-
+_FILL = "INSERT INTO connection_queue SELECT priority, {due}, id FROM connection WHERE due_at IS NOT NULL ORDER BY 1, 2"
 
 # By name there is one already.
 _PAGES = (
-    ("connection_page_created", '"created_at"'),
-    ("connection_page_updated", '"updated_at"'),
-    ("connection_page_changed", '"status_changed_at"'),
-    ("connection_page_status", '"status", "name_key"'),
+    ('CREATE INDEX "connection_page_created" ON "connection" ("folder_id", "created_at", "id")', 'DROP INDEX "connection_page_created"'),
+    ('CREATE INDEX "connection_page_updated" ON "connection" ("folder_id", "updated_at", "id")', 'DROP INDEX "connection_page_updated"'),
+    (
+        'CREATE INDEX "connection_page_changed" ON "connection" ("folder_id", "status_changed_at", "id")',
+        'DROP INDEX "connection_page_changed"',
+    ),
+    (
+        'CREATE INDEX "connection_page_status" ON "connection" ("folder_id", "status", "name_key", "id")',
+        'DROP INDEX "connection_page_status"',
+    ),
 )
 
 
@@ -74,15 +81,12 @@ class Migration(BaseMigration):
 
     operations = [
         OnPostgresql(_TABLE_ON_POSTGRESQL),
-        OnPostgresql(_FUNCTION),
-        *(OnPostgresql(f"CREATE TRIGGER {name} {what} EXECUTE FUNCTION keep_connection_queue()") for name, what in _TRIGGERS_ON_POSTGRESQL),
+        OnPostgresql(_FUNCTION.format(new=_NEW, place=_PLACE)),
+        *(OnPostgresql(trigger) for trigger in _TRIGGERS_ON_POSTGRESQL),
         OnSqlite(_TABLE_ON_SQLITE),
-        *(OnSqlite(f"CREATE TRIGGER {name} {what}") for name, what in _TRIGGERS_ON_SQLITE),
+        *(OnSqlite(trigger.format(new=_NEW, place=_PLACE)) for trigger in _TRIGGERS_ON_SQLITE),
         # Only now: from the first trigger on nobody else writes until this is committed.
-        ops.RunSQL(
-            f"INSERT INTO connection_queue SELECT priority, {_DUE.format(row='')}, id FROM connection WHERE due_at IS NOT NULL ORDER BY 1, 2",
-            ops.RunSQL.noop,
-        ),
+        ops.RunSQL(_FILL.format(due=_DUE.format(row="")), ops.RunSQL.noop),
         # With this index a new due time would write into every index of the table on PostgreSQL.
         ops.RunSQL(
             'DROP INDEX "connection_next"',
@@ -90,8 +94,5 @@ class Migration(BaseMigration):
         ),
         # Room in each page for the next version of its rows: what stays in its page leaves the indexes alone.
         OnPostgresql('ALTER TABLE "connection" SET (fillfactor = 80)'),
-        *(
-            ops.RunSQL(f'CREATE INDEX "{name}" ON "connection" ("folder_id", {columns}, "id")', f'DROP INDEX "{name}"')
-            for name, columns in _PAGES
-        ),
+        *(ops.RunSQL(make, drop) for make, drop in _PAGES),
     ]
