@@ -15,6 +15,7 @@ from typing import get_args
 import click
 
 from tests.bench.claiming import measure_all_claims
+from tests.bench.fanout import measure_fanout
 from tests.bench.goals import outcomes
 from tests.bench.growing import measure_all_growth
 from tests.bench.measuring import measure
@@ -32,6 +33,7 @@ _OTHERS = {
     "claims": Measurement("of what is due, as connections become many", measure_all_claims),
     "growth": Measurement("lists, as connections become many", measure_all_growth),
     "refresh": Measurement("tokens renewed in the background, beside bare aiohttp at the same token endpoint", measure_all_refreshes),
+    "fanout": Measurement("an event to 1,000 and to 5,000 subscribers", measure_fanout),
 }
 _KINDS: tuple[Kind, ...] = ("postgresql", "sqlite")
 _SIDES = [side for side in get_args(SideName) if side != "patchbay"]
