@@ -12,6 +12,7 @@ import models
 from api.app import create_app
 from api.errors import StartRefused
 from api.patchbay import Patchbay
+from api.prompt_socket import PromptSocket
 from api.settings import Settings
 
 # How long streams and requests have to end once the server is asked to stop; attempts at providers have their own time after that.
@@ -46,7 +47,10 @@ def serve_until_stopped(settings: Settings, listener: socket, *, owner: str, ref
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        ws=PromptSocket,
         ws_max_size=64 * 1024,
+        # What is sent is short, and squeezing it takes twice the time and memory of all the rest.
+        ws_per_message_deflate=False,
         ws_max_queue=32,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )

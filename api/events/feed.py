@@ -2,10 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections import defaultdict
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager, nullcontext
 from uuid import UUID
 
 from tortoise.functions import Count
@@ -14,8 +13,12 @@ import models
 from api.access import Access, Actor
 from api.clock import Clock
 from api.errors import InvalidInput, StreamLagged
+from api.events.audience import Audience, Delivery
+from api.events.audiences import Audiences
 from api.events.log import CHANNEL
 from api.events.order import EventOrder, EventPosition, PlacedEvent, placed_event
+from api.events.selection import EventSelection
+from api.events.subscriber import Subscriber
 from api.events.wakeup import Wakeup, wait
 from models.database import Database, rows
 from models.notices import listening
@@ -23,8 +26,6 @@ from models.notices import listening
 logger = logging.getLogger(__name__)
 
 _POLL_SECONDS = 1.0
-_QUEUE = 100
-_PATIENCE = timedelta(seconds=10)
 
 _BEFORE_ON_SQLITE = """
 SELECT * FROM connection_event WHERE connection_id = $1 AND $2 >= 0 AND id < $3 AND folder_id IN ({folders})
@@ -46,63 +47,8 @@ SELECT * FROM connection_event WHERE id IN (
 """
 
 
-@dataclass(frozen=True, slots=True)
-class EventSelection:
-    """Which events; None: all of them."""
-
-    folder_id: UUID | None = None
-    connection_id: UUID | None = None
-    connector_key: str | None = None
-
-    def includes(self, event: models.ConnectionEvent) -> bool:
-        return (
-            self.folder_id in (None, event.folder_id, event.previous_folder_id)
-            and self.connection_id in (None, event.connection_id)
-            and self.connector_key in (None, event.connector_key)
-        )
-
-
 # PostgreSQL's transaction ids have 64 bits, of which bigint takes 63.
 _AFTER_ALL = EventPosition(2**63 - 1, 2**63 - 1)
-
-
-class _Subscriber:
-    """The events that one subscriber has yet to take: at most a hundred. What does not fit is read from the log again."""
-
-    def __init__(self, actor: Actor) -> None:
-        self.actor = actor
-        self.queue: asyncio.Queue[PlacedEvent | None] = asyncio.Queue(_QUEUE)
-        # Since when something did not fit.
-        self.full_since: datetime | None = None
-        self.has_ended = False
-
-    def offer(self, placed: PlacedEvent, now: datetime) -> None:
-        if self.has_ended:
-            return
-        try:
-            self.queue.put_nowait(placed)
-        except asyncio.QueueFull:
-            self.full_since = self.full_since or now
-
-    def end(self) -> None:
-        """Nothing comes any more, not even what waits."""
-        self.has_ended, self.full_since = True, None
-        while not self.queue.empty():
-            self.queue.get_nowait()
-        self.queue.put_nowait(None)
-
-    def catch_up(self, position: EventPosition) -> bool:
-        """Drop what was read from the log up to a position; False where more must be read there, because it did not fit."""
-        if self.has_ended:
-            return True
-        waiting = [self.queue.get_nowait() for _ in range(self.queue.qsize())]
-        if self.full_since is not None:
-            self.full_since = None
-            return False
-        for placed in waiting:
-            if placed is not None and placed.position > position:
-                self.queue.put_nowait(placed)
-        return True
 
 
 class EventFeed:
@@ -112,19 +58,25 @@ class EventFeed:
         self._database = database
         self._order = EventOrder(database)
         self._wakeup = wakeup
-        self._subscribers: set[_Subscriber] = set()
+        self._subscribers: set[Subscriber] = set()
+        # Those who are served one by one; the others are in audiences.
+        self._alone: set[Subscriber] = set()
+        self._audiences = Audiences(access, clock, events=self._events, position=lambda: self._position)
+        # Up to where every subscriber was offered what there is.
+        self._position = EventPosition(0, 0)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Read the log for as long as this lasts; at its end every stream ends too."""
-        start = await self._order.now()
+        self._position = await self._order.now()
         async with listening(self._database, CHANNEL, self._wakeup.signal), asyncio.TaskGroup() as tasks:
-            reader = tasks.create_task(self._read_for_ever(start))
-            try:
-                yield
-            finally:
-                self.close()
-                reader.cancel()
+            reader = tasks.create_task(self._read_for_ever())
+            with self._audiences.running(tasks):
+                try:
+                    yield
+                finally:
+                    self.close()
+                    reader.cancel()
 
     def close(self) -> None:
         """End every stream, and those that are begun from now on."""
@@ -132,39 +84,67 @@ class EventFeed:
         for subscriber in self._subscribers:
             subscriber.end()
 
-    async def watch(self, actor: Actor, selection: EventSelection, *, after: EventPosition | None) -> AsyncIterator[PlacedEvent]:
+    async def watch(
+        self, actor: Actor, selection: EventSelection, *, after: EventPosition | None, delivery: Delivery | None = None
+    ) -> AsyncGenerator[PlacedEvent, None]:
         """Every event that the actor may see when it is delivered: in order, none missed, none twice.
 
         Without `after` the stream begins now. It ends once the actor is deactivated, or their API token or session is no longer good.
         Raises StreamLagged for who left more than a hundred events waiting for ten seconds, and InvalidInput for an `after` that only
         another database server can have given: what followed there is not here, and what follows here would seem to be before it.
+
+        With a `delivery` it yields only what is not delivered by it.
         """
         # Join before reading what was: nothing that is committed meanwhile falls between.
-        with self._joined(actor) as subscriber:
+        with self._joined(Subscriber(actor)) as subscriber:
             now = await self._order.now()
             if after is not None and after.transaction > now.transaction:
                 raise InvalidInput({"after": "is from before the database was restored: begin without it, and read the connections again"})
-            last = now if after is None else after
-            while True:
-                while batch := await self._order.after(last):
-                    for placed in batch:
-                        last = placed.position
+            start = now if after is None else after
+            with self._audiences.followed(delivery) if delivery else nullcontext():
+                async with aclosing(self._follow(subscriber, start, selection, delivery)) as events:
+                    async for placed in events:
                         if await self._shows(actor, selection, placed.event):
                             yield placed
-                if not subscriber.catch_up(last):
-                    continue
-                while subscriber.full_since is None:
-                    next_event = await subscriber.queue.get()
-                    if next_event is None:
-                        return
-                    # The reader may be behind what was read from the log.
-                    if next_event.position <= last:
-                        continue
+
+    @asynccontextmanager
+    async def _events(self, position: EventPosition) -> AsyncIterator[AsyncIterator[PlacedEvent]]:
+        """All events after a position."""
+        with self._joined(Subscriber(None)) as subscriber:
+            async with aclosing(self._follow(subscriber, position)) as events:
+                yield events
+
+    async def _follow(
+        self, subscriber: Subscriber, last: EventPosition, selection: EventSelection | None = None, delivery: Delivery | None = None
+    ) -> AsyncGenerator[PlacedEvent, None]:
+        """Every event after a position, but for those that are delivered. Raises StreamLagged."""
+        while True:
+            audience = self._audiences.find(selection, delivery) if selection and delivery else None
+            # Whatever it has answered by now, the log has when it is read.
+            reached = audience.position if audience else last
+            while batch := await self._order.after(last):
+                for placed in batch:
+                    last = placed.position
+                    yield placed
+            last = max(last, reached)
+            if not subscriber.catch_up(last):
+                continue
+            while subscriber.full_since is None:
+                if audience and delivery and subscriber.is_idle:
+                    if last >= audience.position and not audience.is_over:
+                        last = await self._rest(subscriber, audience, delivery, last)
+                    break
+                next_event = await subscriber.queue.get()
+                if next_event is None:
+                    return
+                # The reader may be behind what was read from the log.
+                if next_event.position > last:
                     last = next_event.position
-                    if await self._shows(actor, selection, next_event.event):
-                        yield next_event
-                if self._clock() - subscriber.full_since > _PATIENCE:
-                    raise StreamLagged
+                    yield next_event
+            if subscriber.has_ended:
+                return
+            if subscriber.has_lagged(self._clock()):
+                raise StreamLagged
 
     async def history(
         self, actor: Actor, connection_id: UUID, *, first: int, before: EventPosition | None
@@ -210,25 +190,34 @@ class EventFeed:
         return await self._access.sees_any(actor, places)
 
     @contextmanager
-    def _joined(self, actor: Actor) -> Iterator[_Subscriber]:
-        subscriber = _Subscriber(actor)
+    def _joined(self, subscriber: Subscriber) -> Iterator[Subscriber]:
         self._subscribers.add(subscriber)
+        self._alone.add(subscriber)
         if self._wakeup.closed:
             subscriber.end()
         try:
             yield subscriber
         finally:
             self._subscribers.discard(subscriber)
+            self._alone.discard(subscriber)
 
-    async def _read_for_ever(self, position: EventPosition) -> None:
+    async def _rest(self, subscriber: Subscriber, audience: Audience, delivery: Delivery, last: EventPosition) -> EventPosition:
+        """Be in an audience until it is left; up to which position it has been served then."""
+        self._alone.discard(subscriber)
+        try:
+            return await subscriber.rest(audience, delivery.write, last)
+        finally:
+            self._alone.add(subscriber)
+
+    async def _read_for_ever(self) -> None:
         while True:
             ticket = self._wakeup.ticket()
             try:
-                while batch := await self._order.after(position):
+                while batch := await self._order.after(self._position):
                     for placed in batch:
-                        for subscriber in self._subscribers:
+                        for subscriber in self._alone:
                             subscriber.offer(placed, self._clock())
-                    position = batch[-1].position
+                    self._position = batch[-1].position
                 await self._end_unknown()
             # The reader must live: while the database is away it looks again each second, and misses nothing.
             except Exception:
@@ -237,13 +226,15 @@ class EventFeed:
 
     async def _end_unknown(self) -> None:
         """End the streams of those who may not ask any more: all of them are looked at at once, at each commit and each second."""
-        subscribers = list(self._subscribers)
-        if not subscribers:
-            return
-        known = await self._access.known_among({subscriber.actor for subscriber in subscribers}, self._clock())
-        for subscriber in subscribers:
-            if subscriber.actor not in known:
-                subscriber.end()
+        streams: dict[Actor, list[Subscriber]] = defaultdict(list)
+        for subscriber in self._subscribers:
+            if subscriber.actor is not None:
+                streams[subscriber.actor].append(subscriber)
+        if streams:
+            known = await self._access.known_among(set(streams), self._clock())
+            for actor in streams.keys() - known:
+                for subscriber in streams[actor]:
+                    subscriber.end()
 
 
 def _marks(values: Sequence[object], *, start: int) -> str:

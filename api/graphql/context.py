@@ -1,24 +1,45 @@
 """What every resolver is given."""
 
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from typing import Protocol
 
 import strawberry
 
 from api.access import Actor
+from api.events.order import EventPosition, PlacedEvent
+from api.events.selection import EventSelection
 from api.graphql.loaders import Loaders
+from api.graphql.viewer import Viewer
 from api.patchbay import Patchbay
 
 
-@dataclass(slots=True)
-class Context:
-    patchbay: Patchbay
-    actor: Actor
-    loaders: Loaders = field(init=False)
-    # Whether what is asked is a query whose plan came to nothing.
-    plan_given_up: bool = False
+class Events(Protocol):
+    """Where a subscription's events come from."""
 
-    def __post_init__(self) -> None:
-        self.loaders = Loaders(self.patchbay, self.actor)
+    def __call__(self, selection: EventSelection, after: EventPosition | None) -> AsyncIterator[PlacedEvent]: ...
+
+
+class Context:
+    """`events`: where a subscription's events come from, if not from the feed."""
+
+    __slots__ = ("_events", "loaders", "patchbay", "plan_given_up", "viewer")
+
+    def __init__(self, patchbay: Patchbay, actor: Actor, *, events: Events | None = None) -> None:
+        self.patchbay = patchbay
+        self.viewer = Viewer(patchbay.access, actor)
+        self.loaders = Loaders(patchbay, self.viewer)
+        self._events = events
+        # Whether what is asked is a query whose plan came to nothing.
+        self.plan_given_up = False
+
+    @property
+    def actor(self) -> Actor:
+        return self.viewer.actor
+
+    def events(self, selection: EventSelection, after: EventPosition | None) -> AsyncIterator[PlacedEvent]:
+        if self._events is None:
+            return self.patchbay.feed.watch(self.actor, selection, after=after)
+        return self._events(selection, after)
 
 
 Info = strawberry.Info[Context, None]

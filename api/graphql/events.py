@@ -8,8 +8,8 @@ import strawberry
 
 from api.errors import InvalidInput
 from api.events.cursors import read_cursor, write_cursor
-from api.events.feed import EventSelection
 from api.events.order import EventPosition, PlacedEvent
+from api.events.selection import EventSelection
 from api.graphql.connecting import Authorization
 from api.graphql.connections import Connection
 from api.graphql.context import Info
@@ -89,7 +89,7 @@ class EventSubscription:
             connector_key=connector_key,
         )
         position = None if after is None else _read(after, info)
-        async for placed in info.context.patchbay.feed.watch(info.context.actor, selection, after=position):
+        async for placed in info.context.events(selection, position):
             yield ConnectionEvent.of(placed, info)
 
     @strawberry.subscription(description="One consent, as it is and at each change, until it is over.")

@@ -16,6 +16,7 @@ from api.connections.offers import Offer
 from api.connections.query import ConnectionQuery
 from api.connections.reading import Each, Slice
 from api.events.order import PlacedEvent
+from api.graphql.viewer import Viewer
 from api.organization.directory import UserSlice
 from api.organization.folders import Grant, GroupGrant, paths_of
 from api.organization.policy_effects import Breach
@@ -54,19 +55,23 @@ class Batched(Generic[Key, Value]):
 
 
 class Loaders:
-    def __init__(self, patchbay: Patchbay, actor: Actor) -> None:
+    def __init__(self, patchbay: Patchbay, viewer: Viewer) -> None:
         self._patchbay = patchbay
-        self._actor = actor
+        self._viewer = viewer
+
+    @property
+    def _actor(self) -> Actor:
+        return self._viewer.actor
 
     @Batched
     async def folder(self, ids: Sequence[UUID]) -> dict[UUID, models.Folder]:
         """Only those that the viewer can see."""
-        return await self._patchbay.access.folders(self._actor, ids)
+        return await self._viewer.folders(ids)
 
     @Batched
     async def left_behind(self, ids: Sequence[UUID]) -> dict[UUID, models.Folder]:
         """Workspaces in which there is something that an administrator may hand over, without seeing what else is in them."""
-        if not self._actor.may_administer:
+        if not self._viewer.may_administer:
             return {}
         return {folder.id: folder for folder in await models.Folder.filter(id__in=list(ids), kind=FolderKind.PERSONAL)}
 
@@ -112,13 +117,13 @@ class Loaders:
 
     @Batched
     async def permissions(self, folder_ids: Sequence[UUID]) -> dict[UUID, Permission]:
-        return await self._patchbay.access.permissions(self._actor, folder_ids)
+        return await self._viewer.permissions(folder_ids)
 
     @Batched
     async def path(self, folder_ids: Sequence[UUID]) -> dict[UUID, str]:
         """From the uppermost folder that the viewer can see."""
         tree = await self._patchbay.folders.with_ancestors(folder_ids)
-        visible = await self._patchbay.access.permissions(self._actor, list(tree))
+        visible = await self._viewer.sees(list(tree))
         return paths_of([folder for folder in tree.values() if folder.id in visible])
 
     @Batched
@@ -137,7 +142,7 @@ class Loaders:
     async def connection(self, ids: Sequence[UUID]) -> dict[UUID, models.Connection]:
         """Only those that the viewer can see."""
         found = await models.Connection.filter(id__in=list(ids))
-        visible = await self._patchbay.access.permissions(self._actor, {connection.folder_id for connection in found})
+        visible = await self._viewer.sees({connection.folder_id for connection in found})
         return {connection.id: connection for connection in found if connection.folder_id in visible}
 
     @Batched

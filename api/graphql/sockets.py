@@ -3,29 +3,31 @@
 Whatever is sent that is not the protocol's ends the socket with a code of the 4400s.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+import orjson
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from strawberry.asgi import ASGIWebSocketAdapter
 from strawberry.http.exceptions import NonJsonMessageReceived, NonTextMessageReceived, WebSocketDisconnected
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler, Operation
 from strawberry.subscriptions.protocols.graphql_transport_ws.types import ConnectionInitMessage, Message, SubscribeMessage
-from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from api.access import Actor
 from api.auth import Credential, actor_of, bearer_of, credential_of, is_from_our_page, source_of
 from api.graphql.bodies import NotExecuted, check_operation, read_object
-from api.graphql.context import Context
-from api.graphql.refusals import Code, Refusal, was_executed
+from api.graphql.refusals import Code, Refusal
 from api.graphql.reporting import fault
+from api.graphql.sharing import Document, answers
 from api.graphql.turnstile import Visit
 from api.patchbay import Patchbay
 
 OPERATIONS_PER_SOCKET = 50
+# What a server may have for us: sends a text, as bytes, where the reader takes it at once, and tells whether it did.
+SEND_NOW = "patchbay.send_now"
 # The protocol's code for whatever there is too much of.
 TOO_MANY = 4429
 
@@ -88,6 +90,15 @@ class Frames(ASGIWebSocketAdapter):
             raise WebSocketDisconnected
         await super().send_json(message)
 
+    async def send_text(self, text: bytes) -> None:
+        """What is JSON already. Raises WebSocketDisconnected."""
+        if self.ws.application_state == WebSocketState.DISCONNECTED:
+            raise WebSocketDisconnected
+        try:
+            await self.ws.send_text(text.decode())
+        except WebSocketDisconnect:
+            raise WebSocketDisconnected from None
+
     async def close(self, code: int, reason: str) -> None:
         """Close it, unless it is closed already."""
         if self.ws.application_state != WebSocketState.DISCONNECTED and self.ws.client_state != WebSocketState.DISCONNECTED:
@@ -108,6 +119,9 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
             await super().handle_connection_init(message)
         except NotExecuted:
             await self.websocket.close(TOO_MANY, "Too many sockets")
+        if self.connection_acknowledged:
+            # Who waited for this has been called off, and is not kept for as long as the socket lasts.
+            self.connection_init_timeout_task = None
 
     async def handle_subscribe(self, message: SubscribeMessage) -> None:
         if self.connection_acknowledged and len(self.operations) >= OPERATIONS_PER_SOCKET:
@@ -125,7 +139,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
                 await self.websocket.close(4403, "Forbidden")
             else:
                 caller.visit.ask(actor)
-                await self._answer(operation, Context(caller.patchbay, actor))
+                await self._answer(operation, caller.patchbay, actor)
         except WebSocketDisconnected:
             return
         except NotExecuted as reason:
@@ -134,23 +148,41 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
         except Exception as error:
             await operation.send_initial_errors([fault(error)])
 
-    async def _answer(self, operation: Operation[Any, None], context: Context) -> None:
-        stream = await self.schema.stream(
-            operation.query,
-            variable_values=operation.variables,
-            context_value=context,
-            operation_name=operation.operation_name,
-            allowed_operation_types=_OPERATIONS,
-        )
-        first = True
-        async with aclosing(stream):
-            async for result in stream:
-                assert isinstance(result, ExecutionResult)
-                if first and not was_executed(result):
-                    return await operation.send_initial_errors(result.errors or [])
-                first = False
-                await operation.send_next(result)
+    async def _answer(self, operation: Operation[Any, None], patchbay: Patchbay, actor: Actor) -> None:
+        document = Document(self.schema, operation.query, operation.operation_name, operation.variables, _OPERATIONS)
+        messages = _Messages(operation, cast("Frames", self.websocket))
+        async with aclosing(answers(document, patchbay, actor, write=messages.write)) as answered:
+            async for answer in answered:
+                if not (messages.begun or answer.was_executed):
+                    return await operation.send_initial_errors(answer.errors)
+                await messages.send(answer.payload)
         return await operation.send_operation_message({"id": operation.id, "type": "complete"})
+
+
+class _Messages:
+    """What an operation is answered with, as the protocol has it."""
+
+    def __init__(self, operation: Operation[Any, None], frames: Frames) -> None:
+        self._frames = frames
+        self._head = b'{"id":' + orjson.dumps(operation.id) + b',"type":"next","payload":'
+        self._write: Callable[[bytes], bool] | None = frames.ws.scope.get("extensions", {}).get(SEND_NOW)
+        # Whether any was sent.
+        self.begun = False
+
+    @property
+    def write(self) -> Callable[[bytes], bool] | None:
+        return None if self._write is None else self._write_now
+
+    async def send(self, payload: bytes) -> None:
+        self.begun = True
+        await self._frames.send_text(self._head + payload + b"}")
+
+    def _write_now(self, payload: bytes) -> bool:
+        """Whether the reader takes it at once; where not, nothing of it was sent."""
+        assert self._write is not None
+        written = self._write(self._head + payload + b"}")
+        self.begun |= written
+        return written
 
 
 def _fitting(reason: str) -> str:

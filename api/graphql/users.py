@@ -53,8 +53,8 @@ class User:
 
     @classmethod
     def of(cls, row: models.User, info: Info) -> "User":
-        actor = info.context.actor
-        shows_email = actor.may_administer or actor.user_id == row.id
+        viewer = info.context.viewer
+        shows_email = viewer.may_administer or viewer.is_user(row.id)
         return cls(
             id=graph_id(row.id),
             name=row.name,
@@ -62,7 +62,7 @@ class User:
             administrator=row.administrator,
             active=row.deactivated_at is None,
             organization_permissions=_organization_permissions(row) if shows_email else None,
-            deactivated_at=row.deactivated_at if actor.may_administer else None,
+            deactivated_at=row.deactivated_at if viewer.may_administer else None,
         )
 
     @strawberry.field(description="The groups that they are in, as far as the viewer sees them.")

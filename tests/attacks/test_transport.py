@@ -19,8 +19,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 import models
 from api.entrance import Entrance
-from api.events.feed import EventSelection
 from api.events.order import EventPosition
+from api.events.selection import EventSelection
 from api.graphql import view
 from api.graphql.schema import schema
 from api.graphql.turnstile import MESSAGES, STRANGERS_PER_ADDRESS, STREAMS_PER_CALLER
@@ -381,7 +381,7 @@ async def test_a38_readers_who_stand_still_hold_up_nobody_and_keep_a_hundred_eve
     assert read == ["first", *names]
     assert max(subscriber.queue.qsize() for subscriber in feed._subscribers) == 100
     for stream in (*streams, healthy):
-        await stream.aclose()  # type: ignore[attr-defined]
+        await stream.aclose()
 
 
 # A39

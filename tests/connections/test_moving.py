@@ -12,8 +12,8 @@ from api.access import Actor, Limits
 from api.connections.requests import OwnApp, ReconnectRequest
 from api.connections.secrets import Secrets, credential_place
 from api.errors import Conflict, NameTaken, NotFound, PermissionDenied
-from api.events.feed import EventSelection
 from api.events.order import EventPosition
+from api.events.selection import EventSelection
 from api.sandbox.records import Mode
 from api.sandbox.sandbox import Switch
 from api.vault.vault import Unreadable
@@ -201,7 +201,7 @@ async def seen(here: Installation, actor: Actor, selection: EventSelection | Non
     end = await connect_as(here, actor, name=str(uuid4()))
     shown: list[tuple[ConnectionEventType, UUID]] = []
     stream = here.patchbay.feed.watch(actor, EventSelection(), after=EventPosition(0, 0))
-    async with asyncio.timeout(10), aclosing(stream):  # type: ignore[type-var]
+    async with asyncio.timeout(10), aclosing(stream):
         async for placed in stream:
             event = placed.event
             if event.connection_id == end.id:

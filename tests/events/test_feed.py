@@ -12,8 +12,8 @@ import pytest
 import models
 from api.access import Actor
 from api.errors import InvalidInput, StreamLagged
-from api.events.feed import EventSelection
 from api.events.order import EventPosition, PlacedEvent
+from api.events.selection import EventSelection
 from models import ConnectionEventType, ConnectionStatus, FolderKind, Permission, fold
 from models.database import transaction
 from models.notices import notify
@@ -204,7 +204,7 @@ async def replayed(here: Installation, selection: EventSelection) -> AsyncIterat
             async with asyncio.timeout(0.5):
                 yield await anext(stream)
     except TimeoutError:
-        await stream.aclose()  # type: ignore[attr-defined]
+        await stream.aclose()
 
 
 async def shared_folder(name: str) -> models.Folder:

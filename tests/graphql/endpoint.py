@@ -20,6 +20,7 @@ from websockets.typing import Origin, Subprotocol
 from api.app import DatabaseOfRequest
 from api.auth import session_cookie_name
 from api.graphql.view import GraphQLView
+from api.prompt_socket import PromptSocket
 from tests.installation import Installation
 
 
@@ -116,7 +117,8 @@ async def open_routes(here: Installation, routes: list[BaseRoute]) -> AsyncItera
 
 @asynccontextmanager
 async def _serving(app: Starlette, listener: socket.socket) -> AsyncIterator[None]:
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", ws_max_size=64 * 1024, timeout_graceful_shutdown=1))
+    config = uvicorn.Config(app, log_config=None, lifespan="off", ws=PromptSocket, ws_max_size=64 * 1024, timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(server._serve([listener]))
         try:

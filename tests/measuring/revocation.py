@@ -18,7 +18,7 @@ from pathlib import Path
 import models
 from api.access import Actor
 from api.clock import utc_now
-from api.events.feed import EventSelection
+from api.events.selection import EventSelection
 from models import ConnectionEventType, Permission
 from models.database import migrate
 from tests.installation import Installation, installed
