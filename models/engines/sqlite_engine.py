@@ -7,8 +7,9 @@ the race needs is kept from happening, whatever the version: whoever writes hold
 made by nobody but a connection that has just committed, within the same statement, and so within its turn. The one other
 checkpoint is that of the last connection as it closes; SQLite makes it only where no other connection has the file open.
 
-Reading takes no turn, and what is read in no time is read in the event loop itself (`sqlite_reader`). Statements that write are run to
-their end even where their task is cancelled: the turn must not end before they do.
+Reading takes no turn, and what is read in no time is read in the event loop itself (`sqlite_reader`). Statements that write and
+wait for a turn are committed together (`together`), and run to their end even where their task is cancelled: the turn must not end
+before they do.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from tortoise.backends.sqlite.client import SqliteClient, SqliteTransactionWrapp
 from tortoise.exceptions import OperationalError
 
 from models.engines.sqlite_reader import Reader
+from models.engines.together import Together, counted
 from models.engines.transaction import Outermost, Savepoint
 from models.engines.uninterrupted import uninterrupted
 from models.file_lock import FileLock
@@ -40,6 +42,7 @@ class Client(SqliteClient):
     def __init__(self, file_path: str, **options: Any) -> None:
         super().__init__(file_path, **options)
         self.turns = Turns(Path(f"{file_path}.writing"))
+        self._together = Together(self._write)
         self._reader: Reader | None = None
 
     async def create_connection(self, with_db: bool) -> None:
@@ -62,7 +65,7 @@ class Client(SqliteClient):
             if (rows := reader.read(query, values)) is not None:
                 return len(rows), rows
         if not _only_reads(query):
-            return await self._write(lambda connection: _execute(connection, query, values))
+            return await self._together.execute(query, values)
         async with self.acquire_connection() as connection:
             return await _execute(connection, query, values)
 
@@ -184,20 +187,6 @@ class SqliteTransaction(Outermost):
         self._parent.turns.end()
 
 
-async def _run(connection: Any, query: str, values: list[Any] | None) -> tuple[int, list[Any]]:
-    """The rows that a statement changed, or else returned, and those rows."""
-    # All of it on one way to the thread of the connection: each way takes longer than most statements.
-    found: tuple[int, list[Any]] = await connection._execute(_counted, connection._conn, query.replace("\x00", "'||CHAR(0)||'"), values)
-    return found
-
-
-def _counted(connection: sqlite3.Connection, query: str, values: list[Any] | None) -> tuple[int, list[Any]]:
-    """Counted by the statement's own cursor: a statement whose task was cancelled may still be running, and must not be counted here."""
-    cursor = connection.execute(query, values or ())
-    rows = cursor.fetchall()
-    return (cursor.rowcount if cursor.rowcount > 0 else len(rows)), rows
-
-
 def _only_reads(query: str) -> bool:
     return query.lstrip()[:6].upper() == "SELECT"
 
@@ -215,7 +204,9 @@ async def _execute(connection: Any, query: str, values: list[Any] | None) -> tup
     if _only_reads(query):
         rows = list(await connection.execute_fetchall(query.replace("\x00", "'||CHAR(0)||'"), values))
         return len(rows), rows
-    return await _run(connection, query, values)
+    # All of it on one way to the thread of the connection: each way takes longer than most statements.
+    found: tuple[int, list[Any]] = await connection._execute(counted, connection._conn, query, values)
+    return found
 
 
 def _statements(script: str) -> list[str]:
