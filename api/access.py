@@ -17,6 +17,7 @@ from tortoise.context import require_context
 import models
 from api.errors import NotFound, PermissionDenied
 from models import FolderKind, OrganizationPermission, Permission
+from models.appending import Condition
 from models.database import in_own_transaction, rows
 
 _EVERY = Permission.every()
@@ -147,6 +148,22 @@ class Access:
             raise NotFound("connection")
         connection.folder = folder
         return connection
+
+    def condition(self, actor: Actor, folder: models.Folder, permission: Permission) -> Condition | None:
+        """As of when it is asked, that this is allowed in a folder; whoever asks is held, as by `held`.
+
+        None where that takes more to find out than whoever asks and what the folder is: a grant, the folders above.
+        """
+        limits = actor.limits or Limits()
+        allowed = _by_kind(actor, folder) & limits.permissions
+        if limits.folder_ids is not None or permission | Permission.VIEW not in allowed:
+            return None
+        condition, shown = _shown(actor)
+        if folder.kind is FolderKind.SHARED:
+            condition += " AND administrator"
+        # allowed: made-statement: the condition is one of the constants above
+        statement = _STANDING.format(shown=condition, held=" FOR SHARE" if _is_shared() else "")
+        return Condition(statement, (actor.user_id, *shown))
 
     async def find_administered(self, actor: Actor, connection_id: UUID) -> models.Connection | None:
         """A connection in somebody's workspace, held, for an administrator, who may end it or hand it over, but not see it."""
@@ -305,7 +322,12 @@ async def _sessions_alive(hashes: Collection[str | None], now: datetime) -> set[
 
 
 def _holds() -> bool:
-    return in_own_transaction() and require_context().db().capabilities.dialect == "postgres"
+    return in_own_transaction() and _is_shared()
+
+
+def _is_shared() -> bool:
+    """Whether several may write to the database at once."""
+    return require_context().db().capabilities.dialect == "postgres"
 
 
 async def _limited(actor: Actor, allowed: dict[UUID, Permission]) -> dict[UUID, Permission]:

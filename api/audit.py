@@ -15,12 +15,14 @@ from api.access import Actor
 from api.clock import Clock
 from api.errors import NotFound, PatchbayError, PermissionDenied, PolicyViolation, SignInRefused
 from models import AuditOutcome
+from models.appending import Appended, Condition
 
 logger = logging.getLogger(__name__)
 
 _REFUSALS = (NotFound, PermissionDenied, PolicyViolation, SignInRefused)
 _LONGEST_NAME = 320
 _LONGEST_DETAIL = 1000
+_ENTRIES = Appended(models.AuditEntry)
 
 
 @dataclass(slots=True)
@@ -46,27 +48,46 @@ class Act:
         detail: str | None = None,
     ) -> None:
         """Write down that it was done. Call it in the transaction that does it; `detail` never holds a secret."""
-        self.subject_id = self.subject_id if subject_id is None else str(subject_id)
-        self.subject_name = self.subject_name if subject_name is None else subject_name
-        self.folder_id = self.folder_id if folder_id is None else folder_id
+        self._learn(subject_id, subject_name, folder_id)
         await self.write(AuditOutcome.DONE, detail)
         self.is_written = True
 
+    async def done_if(
+        self,
+        *conditions: Condition,
+        subject_id: UUID | str | None = None,
+        subject_name: str | None = None,
+        folder_id: UUID | None = None,
+        detail: str | None = None,
+    ) -> bool:
+        """As `done`, of what is done by being told here: in a statement of its own, and only if all of this is so. Whether it was."""
+        self._learn(subject_id, subject_name, folder_id)
+        self.is_written = await _ENTRIES.append_if(self._entry(AuditOutcome.DONE, detail), *conditions)
+        return self.is_written
+
     async def write(self, outcome: AuditOutcome, detail: str | None) -> None:
+        await _ENTRIES.append(self._entry(outcome, detail))
+
+    def _learn(self, subject_id: UUID | str | None, subject_name: str | None, folder_id: UUID | None) -> None:
+        self.subject_id = self.subject_id if subject_id is None else str(subject_id)
+        self.subject_name = self.subject_name if subject_name is None else subject_name
+        self.folder_id = self.folder_id if folder_id is None else folder_id
+
+    def _entry(self, outcome: AuditOutcome, detail: str | None) -> dict[str, object]:
         actor = self.actor
-        await models.AuditEntry.create(
-            at=self.clock(),
-            actor_id=None if actor is None else actor.user_id,
-            actor_name=None if actor is None else actor.name,
-            source=self.source if actor is None else actor.source,
-            token_id=None if actor is None else actor.token_id,
-            action=self.action,
-            outcome=outcome,
-            subject_id=None if self.subject_id is None else self.subject_id[:64],
-            subject_name=None if self.subject_name is None else self.subject_name[:_LONGEST_NAME],
-            folder_id=self.folder_id,
-            detail=None if detail is None else detail[:_LONGEST_DETAIL],
-        )
+        return {
+            "at": self.clock(),
+            "actor_id": None if actor is None else actor.user_id,
+            "actor_name": None if actor is None else actor.name,
+            "source": self.source if actor is None else actor.source,
+            "token_id": None if actor is None else actor.token_id,
+            "action": self.action,
+            "outcome": outcome,
+            "subject_id": None if self.subject_id is None else self.subject_id[:64],
+            "subject_name": None if self.subject_name is None else self.subject_name[:_LONGEST_NAME],
+            "folder_id": self.folder_id,
+            "detail": None if detail is None else detail[:_LONGEST_DETAIL],
+        }
 
 
 class Audit:

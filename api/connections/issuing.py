@@ -19,15 +19,20 @@ from api.connections.provider import Provider
 from api.connections.reading import Reading
 from api.connections.refresher import Refresher
 from api.connections.subjects import ConnectorGone, Subject, Subjects
-from api.errors import Conflict, InvalidInput, NotFound, ProviderFailure
+from api.errors import Conflict, InvalidInput, NotFound, PatchbayError, ProviderFailure
 from api.organization.rulings import Rulings
 from api.vault.vault import Unreadable
 from models import ConnectionEventType, ConnectionStatus, Permission, StatusReasonCode
+from models.appending import Condition
 from models.database import transaction
 
 LONGEST_TTL = timedelta(hours=1)
 # Once as it is, once with what is new here, once renewed, and once more where another has changed it in between.
 _LOOKS = 4
+_UNCHANGED = """
+SELECT 1 AS unchanged FROM credential JOIN connection ON connection.id = credential.connection_id
+WHERE connection.id = $1 AND connection.folder_id = $2 AND connection.status = $3 AND credential.generation = $4
+"""
 
 
 def _generation_of(subject: Subject) -> str:
@@ -87,6 +92,8 @@ class Issuing:
         """
         if not timedelta(0) <= minimum_ttl <= LONGEST_TTL:
             raise InvalidInput({"minimumTtl": f"must be 0 to {LONGEST_TTL // timedelta(seconds=1)} seconds"})
+        if (subject := await self._at_once(act, actor, connection_id, minimum_ttl, check, detail)) is not None:
+            return subject
         has_looked = False
         for _ in range(_LOOKS):
             async with transaction():
@@ -105,6 +112,39 @@ class Issuing:
                 await self._subjects.look_for_rest(credential)
                 has_looked = True
         raise Conflict("This connection is changed again and again while it is asked for.", "Try again in a few seconds.")
+
+    async def _at_once(
+        self,
+        act: Act,
+        actor: Actor,
+        connection_id: UUID,
+        minimum_ttl: timedelta,
+        check: Callable[[Provider], None],
+        detail: Callable[[Subject], str],
+    ) -> Subject | None:
+        """As `use`, where nothing is to be renewed or asked first; None where something is, or is wrong, and then nothing is done.
+
+        No transaction is begun for it: the statement that tells the audit log finds whether all is still so as it was read before.
+        """
+        credential, now = await self._subjects.read(connection_id), self._clock()
+        if credential is None or not self._subjects.has_rest(credential) or not _is_good(credential.connection, now, minimum_ttl):
+            return None
+        allowed = self._access.condition(actor, credential.connection.folder, Permission.USE)
+        if allowed is None:
+            return None
+        try:
+            subject = self._subjects.opened(credential)
+            check(subject.provider)
+        except PatchbayError:
+            return None
+        connection, told = subject.connection, detail(subject)
+        conditions = [allowed, _unchanged(subject)]
+        if not await act.done_if(
+            *conditions, subject_id=connection.id, subject_name=connection.name, folder_id=connection.folder_id, detail=told
+        ):
+            return None
+        await connection.note_use(now)
+        return subject
 
     async def report_rejected(self, actor: Actor, connection_id: UUID, generation: int) -> models.Connection:
         """The provider rejected an issued credential: it is renewed and proven, once for all who say so. The connection as it is then.
@@ -177,6 +217,18 @@ class Issuing:
         by = await _who_switched_off(connection.id)
         message = "This connection was switched off." if by is None else f"This connection was switched off by {by.name}."
         raise Conflict(message, "Whoever has EDIT in its folder can switch it on again, by enableConnection.")
+
+
+def _is_good(connection: models.Connection, now: datetime, minimum_ttl: timedelta) -> bool:
+    """Whether there is nothing to be said against its credential."""
+    has_trouble = connection.status in (ConnectionStatus.DISABLED, ConnectionStatus.ACTION_REQUIRED)
+    return not has_trouble and connection.lasts(now + minimum_ttl, now)
+
+
+def _unchanged(subject: Subject) -> Condition:
+    """The connection is where it was when it was read, in the same state, and with the same credential."""
+    connection = subject.connection
+    return Condition(_UNCHANGED, (connection.id, connection.folder_id, connection.status, subject.credential.generation))
 
 
 def _require_hope(subject: Subject, minimum_ttl: timedelta, now: datetime) -> None:
