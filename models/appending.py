@@ -57,10 +57,8 @@ class Appended:
         values = ", ".join(casts.get(column, "{}").format(f"${number}") for number, column in enumerate(self._kinds, count + 1))
         # allowed: made-statement: of conditions, which are constants, and the names of columns
         insert = f"INSERT INTO {self._model._meta.db_table} ({', '.join(self._kinds)}) SELECT {values}"
-        if not conditions:
-            return f"{insert} RETURNING id"
-        given = ", ".join(f"condition_{number} AS ({condition})" for number, condition in enumerate(numbered))
-        return f"WITH {given} {insert} FROM {', '.join(f'condition_{number}' for number in range(len(numbered)))} RETURNING id"
+        found = ", ".join(f"({condition}) AS condition_{number}" for number, condition in enumerate(numbered))
+        return f"{insert}{f' FROM {found}' if found else ''} RETURNING id"
 
     # Once the models know each other, which is later than this is made.
     @cached_property
