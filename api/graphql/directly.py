@@ -1,6 +1,6 @@
-"""Queries that are asked again and again, answered directly by their plans.
+"""Operations that are asked for again and again, answered directly by their plans.
 
-An execution sets up a good deal for every request, of which a query with a plan needs nothing but its limits: those of the document, and
+An execution sets up a good deal for every request, of which one with a plan needs nothing but its limits: those of the document, and
 that of time. What is not answered here is executed as ever, and then refused where it is to be refused.
 """
 
@@ -63,17 +63,20 @@ class Directly:
         asked = Asked(schema, text, variables, operation_name)
         try:
             async with asyncio.timeout(self._seconds):
-                data = await answered(CompiledPlans.plans, asked, valid.document, context)
+                found = await answered(CompiledPlans.plans, asked, valid.document, context)
         except TimeoutError:
             return self._stopped()
-        context.plan_given_up = data is None
-        return None if data is None else ExecutionResult(data, None)
+        context.plan_given_up = found is None
+        return None if found is None else self._told(found.data, found.errors)
 
     def _stopped(self) -> ExecutionResult:
         stopped = TookTooLong(self._seconds)
-        errors = [GraphQLError(str(stopped), original_error=stopped)]
-        self._schema.process_errors(errors)
-        return ExecutionResult(None, errors)
+        return self._told(None, [GraphQLError(str(stopped), original_error=stopped)])
+
+    def _told(self, data: Any, errors: list[GraphQLError] | None) -> ExecutionResult:
+        if errors:
+            self._schema.process_errors(errors)
+        return ExecutionResult(data, errors)
 
 
 @lru_cache(KEPT_DOCUMENTS)

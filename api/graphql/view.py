@@ -127,7 +127,9 @@ class GraphQLView(GraphQL[Context | Caller, None]):
                 raise NotExecuted(405, "Send the operation as JSON, by POST.", headers={"allow": ", ".join(self._methods)})
             context = await self._entered(request)
             asked = _visit(request).asked = await self._asked(request)
-            found = None if self._directly is None or _wants_stream(request) else await self._directly.answer(*_parts(asked), context)
+            # Which kind of operation may come by GET, or as a stream, is for the execution to say.
+            is_plain = request.method == "POST" and not _wants_stream(request)
+            found = await self._directly.answer(*_parts(asked), context) if self._directly is not None and is_plain else None
             if found is not None:
                 return _written(_told(found), _media(request))
             return await self.run(request, context)

@@ -21,7 +21,7 @@ async def commits(tmp_path: Path) -> AsyncIterator[list[str]]:
     """What begins or ends a transaction meanwhile, in a database with one table."""
     async with open_database(f"sqlite://{tmp_path / 'p.db'}"):
         await rows("CREATE TABLE thing (id INTEGER PRIMARY KEY, name TEXT UNIQUE)")
-        connection: aiosqlite.Connection = require_context().db()._connection  # type: ignore[attr-defined]
+        connection: aiosqlite.Connection = require_context().db()._connection
         seen: list[str] = []
         await connection.set_trace_callback(lambda said: seen.append(said) if said.startswith(("BEGIN", "COMMIT", "ROLLBACK")) else None)
         yield seen
@@ -71,7 +71,7 @@ async def test_a_statement_cancelled_while_it_waits_is_not_executed(commits: lis
 async def test_what_is_wrong_with_the_connection_is_told_to_everyone(tmp_path: Path) -> None:
     async with open_database(f"sqlite://{tmp_path / 'p.db'}"):
         await rows("CREATE TABLE thing (id INTEGER PRIMARY KEY, name TEXT UNIQUE)")
-        await require_context().db()._connection.close()  # type: ignore[attr-defined]
+        await require_context().db()._connection.close()
 
         ended = await asyncio.gather(*[_add(name) for name in ("one", "two", "three")], return_exceptions=True)
 

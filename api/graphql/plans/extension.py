@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from graphql import DocumentNode, GraphQLSchema
+from graphql import DocumentNode, ExecutionResult, GraphQLSchema
 from strawberry.extensions import SchemaExtension
-from strawberry.types import ExecutionContext, ExecutionResult
+from strawberry.types import ExecutionContext
 
 from api.graphql.plans.errors import Unplannable
+from api.graphql.plans.mutating import Change
 from api.graphql.plans.plan import Plan, Query
 
 logger = logging.getLogger(__name__)
@@ -36,15 +37,16 @@ class Plans:
     def __init__(self, kept: int = KEPT_DOCUMENTS) -> None:
         self._kept = kept
         self._queries: OrderedDict[Any, Query | None] = OrderedDict()
-        self._plans: OrderedDict[Any, Plan | None] = OrderedDict()
+        self._plans: OrderedDict[Any, Plan | Change | None] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._plans)
 
-    async def run(self, asked: Asked, document: DocumentNode, context: Any) -> dict[str, Any] | None:
-        """The data of the answer; None where there is no plan. Whatever it raises, graphql-core is to execute the query instead.
+    async def run(self, asked: Asked, document: DocumentNode, context: Any) -> dict[str, Any] | ExecutionResult | None:
+        """The data of the answer; None where there is no plan. Whatever it raises, graphql-core is to execute the operation instead.
 
-        `document`: what was asked, parsed and valid.
+        `document`: what was asked, parsed and valid. A mutation whose resolver was called is never executed instead: then there is a
+        result, with errors maybe.
         """
         key = (asked.schema, asked.text, asked.operation_name)
         query = self._query(key, document)
@@ -52,7 +54,12 @@ class Plans:
             return None
         variables = query.variables(asked.variables)
         plan = self._plan((*key, flags := query.flags(variables)), query, flags)
-        return None if plan is None else await plan.run(context, variables)
+        match plan:
+            case Change():
+                return await plan.run(context, variables, asked.variables)
+            case Plan():
+                return await plan.run(context, variables)
+        return None
 
     def _query(self, key: tuple[GraphQLSchema, str, str | None], document: DocumentNode) -> Query | None:
         if key not in self._queries:
@@ -65,10 +72,10 @@ class Plans:
         self._queries.move_to_end(key)
         return self._queries[key]
 
-    def _plan(self, key: Any, query: Query, flags: tuple[bool, ...]) -> Plan | None:
+    def _plan(self, key: Any, query: Query, flags: tuple[bool, ...]) -> Plan | Change | None:
         if key not in self._plans:
             try:
-                made = query.plan(flags)
+                made = Change.of(query, query.collector(flags)) if query.changes else query.plan(flags)
             except Unplannable:
                 made = None
             _keep(self._plans, key, made, self._kept)
@@ -86,7 +93,7 @@ _PLANS = Plans()
 
 
 class CompiledPlans(SchemaExtension):
-    """Answers a query by its plan. To stand last: what limits an execution limits this too.
+    """Answers an operation by its plan. To stand last: what limits an execution limits this too.
 
     A context that says `plan_given_up` comes with a query that a plan was tried for already.
     """
@@ -98,20 +105,19 @@ class CompiledPlans(SchemaExtension):
         if context.query is not None and len(context.query) <= LONGEST_KEPT and not context.result and not _is_given_up(context):
             assert context.graphql_document is not None
             asked = Asked(context.schema._schema, context.query, context.variables or {}, context._provided_operation_name)
-            data = await answered(self.plans, asked, context.graphql_document, context.context)
-            if data is not None:
-                context.result = ExecutionResult(data, None)
+            context.result = await answered(self.plans, asked, context.graphql_document, context.context)
         yield
 
 
-async def answered(plans: Plans, asked: Asked, document: DocumentNode, context: Any) -> dict[str, Any] | None:
-    """The data of the answer; None where graphql-core is to execute the query, because there is no plan or its run was given up."""
+async def answered(plans: Plans, asked: Asked, document: DocumentNode, context: Any) -> ExecutionResult | None:
+    """The answer; None where graphql-core is to execute the operation, because there is no plan or its run was given up."""
     try:
-        return await plans.run(asked, document, context)
+        found = await plans.run(asked, document, context)
     # Whatever it was, graphql-core meets it too, and says it in the words that clients know.
     except Exception as error:
         logger.debug("plan given up", extra={"because": type(error).__name__})
         return None
+    return ExecutionResult(found, None) if isinstance(found, dict) else found
 
 
 def _is_given_up(context: ExecutionContext) -> bool:

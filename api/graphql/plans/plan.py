@@ -32,7 +32,7 @@ from api.graphql.plans.writing import Write, writer
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """The one operation of a document that is meant, if it is a query."""
+    """The one operation of a document that is meant, if it is a query or a mutation."""
 
     schema: GraphQLSchema
     operation: OperationDefinitionNode
@@ -45,7 +45,7 @@ class Query:
         """Raises Unplannable."""
         operations = [each for each in document.definitions if isinstance(each, OperationDefinitionNode)]
         meant = [each for each in operations if operation_name is None or (each.name and each.name.value == operation_name)]
-        if len(meant) != 1 or meant[0].operation is not OperationType.QUERY or meant[0].directives:
+        if len(meant) != 1 or meant[0].operation is OperationType.SUBSCRIPTION or meant[0].directives:
             raise Unplannable
         fragments = {each.name.value: each for each in document.definitions if isinstance(each, FragmentDefinitionNode)}
         return cls(schema, meant[0], fragments, _deciding(document, meant[0]))
@@ -65,13 +65,20 @@ class Query:
             raise Unplanned
         return flags
 
+    @property
+    def changes(self) -> bool:
+        """Whether it is a mutation."""
+        return self.operation.operation is OperationType.MUTATION
+
+    def collector(self, flags: tuple[bool, ...]) -> Collector:
+        return Collector(self.schema, self.fragments, dict(zip(self.deciding, flags, strict=True)))
+
     def plan(self, flags: tuple[bool, ...]) -> "Plan":
-        """Raises Unplannable."""
-        collector = Collector(self.schema, self.fragments, dict(zip(self.deciding, flags, strict=True)))
-        root = self.schema.query_type
+        """That of a query. Raises Unplannable."""
+        collector, root = self.collector(flags), self.schema.query_type
         if root is None:
             raise Unplannable
-        return Plan(self, _selection(collector, root, (self.operation.selection_set,)))
+        return Plan(self, selection(collector, root, (self.operation.selection_set,)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +104,7 @@ class _Column:
     waits_of_records: bool = False
 
 
-def _selection(collector: Collector, type: GraphQLObjectType, selections: Sequence[SelectionSetNode]) -> Write:
+def selection(collector: Collector, type: GraphQLObjectType, selections: Sequence[SelectionSetNode]) -> Write:
     """What writes objects of this type with the fields that are selected."""
     columns = [_column(collector, type, key, nodes) for key, nodes in collector.fields(type, selections).items()]
     keys = [column.key for column in columns]
@@ -122,7 +129,7 @@ def _column(collector: Collector, type: GraphQLObjectType, key: str, nodes: Sequ
     if definition is None:
         raise Unplannable
     selections = [node.selection_set for node in nodes if node.selection_set is not None]
-    write = writer(definition.type, lambda below: _selection(collector, below, selections))
+    write = writer(definition.type, lambda below: selection(collector, below, selections))
     answered = get_named_type(definition.type)
     columns = columns_of_field(definition, answered, selections, collector) if is_object_type(answered) else None
     field = PlannedField(type, definition, tuple(nodes), columns)

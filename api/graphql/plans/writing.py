@@ -1,11 +1,20 @@
 """The values of a type, as what is answered: many at once."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeGuard
 
-from graphql import GraphQLLeafType, GraphQLObjectType, GraphQLOutputType, Undefined, is_leaf_type, is_list_type, is_non_null_type
+from graphql import (
+    GraphQLLeafType,
+    GraphQLObjectType,
+    GraphQLOutputType,
+    Undefined,
+    is_leaf_type,
+    is_list_type,
+    is_non_null_type,
+    is_union_type,
+)
 from graphql import is_object_type as is_object
 from strawberry.types.base import StrawberryObjectDefinition
 
@@ -41,6 +50,8 @@ def _present(type: GraphQLOutputType, objects: Callable[[GraphQLObjectType], Wri
         return _lists(writer(type.of_type, objects))
     if is_object(type):
         return _objects(type, objects(type))
+    if is_union_type(type):
+        return _members({each: _present(each, objects) for each in type.types})
     if is_leaf_type(type):
         return _leaves(type)
     raise Unplannable
@@ -85,11 +96,7 @@ def _lists(write: Write) -> Write:
 
 
 def _objects(type: GraphQLObjectType, write: Write) -> Write:
-    described = described_by(type)
-    if not isinstance(described, StrawberryObjectDefinition):
-        raise Unplannable
-    # A generic type is made once for each of its arguments; the objects are of the one that was written down.
-    origin = (described.concrete_of or described).origin
+    origin = _class_of(type)
 
     async def write_objects(run: Run, values: Sequence[Any] | Records) -> list[Any]:
         if isinstance(values, Records):
@@ -101,6 +108,34 @@ def _objects(type: GraphQLObjectType, write: Write) -> Write:
         return await write.values(run, values)
 
     return Write(write_objects, write.waits)
+
+
+def _members(writes: Mapping[GraphQLObjectType, Write]) -> Write:
+    """What writes values that are each of one of these types."""
+    members = [(_class_of(type), write) for type, write in writes.items()]
+
+    async def write_members(run: Run, values: Sequence[Any] | Records) -> list[Any]:
+        if isinstance(values, Records):
+            raise Unplanned
+        written: dict[int, Any] = {}
+        for origin, write in members:
+            places = [place for place, value in enumerate(values) if value.__class__ is origin]
+            if places:
+                written |= zip(places, await write.values(run, [values[place] for place in places]), strict=True)
+        if len(written) < len(values):
+            raise Unplanned
+        return [written[place] for place in range(len(values))]
+
+    return Write(write_members, waits=any(write.waits for write in writes.values()))
+
+
+def _class_of(type: GraphQLObjectType) -> Any:
+    """The class of the objects of this type. Raises Unplannable."""
+    described = described_by(type)
+    if not isinstance(described, StrawberryObjectDefinition):
+        raise Unplannable
+    # A generic type is made once for each of its arguments; the objects are of the one that was written down.
+    return (described.concrete_of or described).origin
 
 
 def _leaves(type: GraphQLLeafType) -> Write:
