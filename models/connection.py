@@ -4,17 +4,23 @@ from typing import Any
 from uuid import UUID
 
 from tortoise import fields
-from tortoise.expressions import Q
 from tortoise.queryset import QuerySet
 
 from models.base import Row, fold
 from models.fields import UtcField, WordField
 from models.folder import Folder
 from models.oauth_app import OAuthApp
+from models.rows import rows
 from models.status import ConnectionStatus, StatusReason
 from models.user import User
 
 _MINUTE = timedelta(minutes=1)
+
+# A clock that was ahead may have written a later time.
+_NOTE_USE = """
+UPDATE connection SET last_used_at = $2 WHERE id = $1 AND (last_used_at IS NULL OR last_used_at <= $3 OR last_used_at >= $4)
+"""
+_SAVE_NAME = "UPDATE connection SET name = $2, name_key = $3, updated_at = $4 WHERE id = $1"
 
 
 class AuthenticationType(StrEnum):
@@ -112,9 +118,7 @@ class Connection(Row):
         """Its credential is used now. Written at most once a minute, whoever uses it, by a statement that changes nothing else."""
         if self.last_used_at is not None and abs(now - self.last_used_at) < _MINUTE:
             return
-        # A clock that was ahead may have written a later time.
-        unused = Q(last_used_at=None) | Q(last_used_at__lte=now - _MINUTE) | Q(last_used_at__gte=now + _MINUTE)
-        await Connection.filter(unused, id=self.id).update(last_used_at=now)
+        await rows(_NOTE_USE, [self.id, now, now - _MINUTE, now + _MINUTE])
         self.last_used_at = now
 
     @property
@@ -127,6 +131,11 @@ class Connection(Row):
 
     def rename(self, name: str) -> None:
         self.name, self.name_key = name, fold(name)
+
+    async def save_name(self, now: datetime) -> None:
+        """Raises IntegrityError where another has its name."""
+        self.updated_at = now
+        await rows(_SAVE_NAME, [self.id, self.name, self.name_key, now])
 
     def enter(self, status: ConnectionStatus, reason: StatusReason | None, now: datetime) -> bool:
         """Take on a status and its reason; True where that changed what a watcher sees. Saves nothing."""

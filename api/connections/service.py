@@ -69,8 +69,7 @@ class Connections:
                     former = connection.name
                     if former != name:
                         connection.rename(name)
-                        connection.updated_at = self._clock()
-                        await connection.save(update_fields=["name", "name_key", "updated_at"])
+                        await connection.save_name(self._clock())
                         await record.append(connection, ConnectionEventType.RENAMED)
                     await act.done(subject_name=name, folder_id=connection.folder_id, detail=f"was {former}")
             except IntegrityError:

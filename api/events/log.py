@@ -8,10 +8,12 @@ import models
 from api.clock import Clock
 from api.events.wakeup import Wakeup
 from models import ConnectionEventType, ConnectionStatus
+from models.appending import Appended
 from models.database import Callback, transaction
 from models.notices import notify
 
 CHANNEL = "patchbay"
+_EVENTS = Appended(models.ConnectionEvent)
 
 
 class Record:
@@ -34,18 +36,20 @@ class Record:
     ) -> None:
         """Tell what happened to a connection, as it is now."""
         self.has_told = True
-        await models.ConnectionEvent.create(
-            type=type,
-            connection_id=connection.id,
-            connection_name=connection.name,
-            connector_key=connection.connector_key,
-            folder_id=connection.folder_id,
-            previous_folder_id=previous_folder_id,
-            previous_status=previous_status,
-            status=connection.status,
-            reason_json=connection.reason_json,
-            actor_id=self._actor_id,
-            at=self._clock(),
+        await _EVENTS.append(
+            {
+                "type": type,
+                "connection_id": connection.id,
+                "connection_name": connection.name,
+                "connector_key": connection.connector_key,
+                "folder_id": connection.folder_id,
+                "previous_folder_id": previous_folder_id,
+                "previous_status": previous_status,
+                "status": connection.status,
+                "reason_json": connection.reason_json,
+                "actor_id": self._actor_id,
+                "at": self._clock(),
+            }
         )
 
 
