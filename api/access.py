@@ -19,7 +19,7 @@ from api.errors import NotFound, PermissionDenied
 from models import FolderKind, OrganizationPermission, Permission
 from models.appending import Condition
 from models.database import in_own_transaction, rows
-from models.joined import Joined
+from models.holding import hold_connection
 
 _EVERY = Permission.every()
 _IN_A_WORKSPACE = _EVERY & ~Permission.MANAGE
@@ -74,11 +74,6 @@ WITH RECURSIVE reach(id) AS (
 )
 SELECT id FROM reach
 """
-
-_WITH_FOLDER = "SELECT {connection}, {folder} FROM connection JOIN folder ON folder.id = connection.folder_id WHERE connection.id = $1"
-_TABLES = {"connection": models.Connection, "folder": models.Folder}
-_READ = Joined(_WITH_FOLDER, _TABLES)
-_HELD = Joined(f"{_WITH_FOLDER} FOR UPDATE OF connection", _TABLES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,23 +143,19 @@ class Access:
         # People before connections, as everywhere: who holds one and waits for the other must not meet who does it the other way round.
         known = await self.as_known(actor)
         # And held before it is asked what is allowed, because it could be moved in between.
-        connection = await _hold(connection_id)
+        connection = await hold_connection(connection_id)
         if not await self._allows_known(known, None if connection is None else connection.folder, permission) or connection is None:
             raise NotFound("connection")
         return connection
 
     def condition(self, actor: Actor, folder: models.Folder, permission: Permission) -> Condition | None:
-        """As of when it is asked, that this is allowed in a folder; whoever asks is held, as by `held`.
-
-        None where that takes more to find out than whoever asks and what the folder is: a grant, the folders above.
-        """
+        """That this is allowed, as of when it is asked, and whoever acts is held; None where it takes a grant, or the folders above."""
         limits = actor.limits or Limits()
         allowed = _by_kind(actor, folder) & limits.permissions
         if limits.folder_ids is not None or permission | Permission.VIEW not in allowed:
             return None
         condition, shown = _shown(actor)
-        if folder.kind is FolderKind.SHARED:
-            condition += " AND administrator"
+        condition += " AND administrator" if folder.kind is FolderKind.SHARED else ""
         # allowed: made-statement: the condition is one of the constants above
         statement = _STANDING.format(shown=condition, held=" FOR SHARE" if _is_shared() else "")
         return Condition(statement, (actor.user_id, *shown))
@@ -330,21 +321,7 @@ def _holds() -> bool:
 
 
 def _is_shared() -> bool:
-    """Whether several may write to the database at once."""
     return require_context().db().capabilities.dialect == "postgres"
-
-
-async def _hold(connection_id: UUID) -> models.Connection | None:
-    """The connection with its folder, held until the transaction ends."""
-    for row in await (_HELD if _is_shared() else _READ).read([connection_id]):
-        connection: models.Connection = row["connection"]
-        connection.folder = row["folder"]
-        return connection
-    # Moved while it was waited for: then it fits its former folder no more, and is found by itself.
-    moved = await models.Connection.select_for_update().get_or_none(id=connection_id) if _is_shared() else None
-    if moved is not None:
-        moved.folder = await models.Folder.get(id=moved.folder_id)
-    return moved
 
 
 async def _limited(actor: Actor, allowed: dict[UUID, Permission]) -> dict[UUID, Permission]:

@@ -58,6 +58,7 @@ class Appended:
         # allowed: made-statement: of conditions, which are constants, and the names of columns
         insert = f"INSERT INTO {self._model._meta.db_table} ({', '.join(self._kinds)}) SELECT {values}"
         found = ", ".join(f"({condition}) AS condition_{number}" for number, condition in enumerate(numbered))
+        # allowed: made-statement: of the same
         return f"{insert}{f' FROM {found}' if found else ''} RETURNING id"
 
     # Once the models know each other, which is later than this is made.
