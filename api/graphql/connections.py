@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import astuple
 from datetime import datetime
 from operator import attrgetter
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import strawberry
 
 import models
+from api.connections.pages import record
 from api.connections.query import ConnectionQuery
 from api.errors import NotFound
 from api.events.order import EventPosition
@@ -20,7 +21,7 @@ from api.graphql.listing import Filtered, Ordered, connection_page, ordered_quer
 from api.graphql.oauth_apps import OAuthApp
 from api.graphql.page import After, Cursors, First, Page, checked_first, page_of
 from api.graphql.plans.reading import for_all
-from api.graphql.plans.records import beside, found_by, in_column, lists_records
+from api.graphql.plans.records import Records, beside, columns_asked, found_by, in_column, lists_records
 from api.graphql.statuses import StatusReason
 from api.graphql.users import User, load_user
 from api.graphql.words import FolderPermission, permissions_of, word_of
@@ -215,10 +216,15 @@ class ConnectionQueries:
     ) -> Page[Connection]:
         return await connection_page(info, ordered_query(within(folder_id), filter, order_by), first=first, after=after)
 
-    @strawberry.field(description="One connection; null where the viewer cannot see it.")
+    @strawberry.field(description="One connection; null where the viewer cannot see it.", metadata=lists_records(""))
     async def connection(
         self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="The connection.")]
     ) -> Connection | None:
+        key, columns = find_id(id), columns_asked(info)
+        if key is not None and columns is not None and (rows := await record(info.context.actor, key, columns)) is not None:
+            # In the place of the object: a plan, which asked for these columns, makes none.
+            found: Any = Records.of(rows) if rows else None
+            return cast("Connection | None", found)
         return await find_connection(id, info)
 
     @strawberry.field(description="What a workflow gets that names only a folder and a connector; null where there is no default.")
