@@ -37,8 +37,10 @@ def create_app(settings: Settings, *, clock: Clock = utc_now, refreshes: bool = 
 
     return Starlette(
         routes=[
-            *routes.routes(settings, calls),
+            # What is asked most is looked for first.
+            *routes.before_graphql(settings),
             *graphql.routes(settings, calls),
+            *routes.routes(settings, calls),
             *([] if sandbox is None else [Mount("/sandbox", sandbox)]),
         ],
         lifespan=lifespan,

@@ -2,8 +2,10 @@
 
 import hmac
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from tortoise.exceptions import IntegrityError
@@ -21,8 +23,7 @@ from api.organization.accounts import create_account, email_problem, open_sessio
 from api.organization.tokens import TokenText, hash_of, new_cookie, new_token, parse_token
 from api.secret import Secret
 from models import ApiTokenKind, AuthorizationStatus, OrganizationPermission, Permission
-from models.database import database_trouble, transaction
-from models.joined import Joined
+from models.database import database_trouble, rows, transaction
 
 logger = logging.getLogger(__name__)
 
@@ -34,14 +35,13 @@ _BAD_LINK = "The sign-in link is unknown, was used already, or is too old."
 _BAD_TOKEN = "This is no API token that works."
 _LESSER_TOKEN = "An API token that is limited, or for a machine, signs nobody in: a session has no limits."
 # A token that is good, and whose owner is: asked for with every call of a program. As `ApiToken.alive` has it.
-_ALIVE = Joined(
-    """
-    SELECT {token}, {owner} FROM api_token AS token JOIN user_account AS owner ON owner.id = token.user_id
-    WHERE token.public_id = $1 AND token.revoked_at IS NULL AND (token.expires_at IS NULL OR token.expires_at > $2)
-      AND owner.deactivated_at IS NULL
-    """,
-    {"token": models.ApiToken, "owner": models.User},
-)
+_ALIVE = """
+SELECT token.id AS token_id, token.secret_hash, token.last_used_at, token.permissions, token.organization_permissions, token.folder_ids,
+  token.made_by_id, owner.id AS user_id, owner.name, owner.administrator
+FROM api_token AS token JOIN user_account AS owner ON owner.id = token.user_id
+WHERE token.public_id = $1 AND token.revoked_at IS NULL AND (token.expires_at IS NULL OR token.expires_at > $2)
+  AND owner.deactivated_at IS NULL
+"""
 _NOBODY = TokenText("0" * 12, Secret("0" * 43)).hash()
 
 
@@ -205,7 +205,10 @@ class People:
     async def actor_of_token(self, token: Secret, *, source: str | None = None) -> Actor | None:
         """Whose token it is, where it is one and alive, and what it is limited to. `source`: the address that it came from."""
         row = await self._find_alive(token)
-        return None if row is None else _actor(row.user, row, source=source)
+        if row is None:
+            return None
+        limits = _limits(row["permissions"], row["folder_ids"], OrganizationPermission(row["organization_permissions"]), row["made_by_id"])
+        return Actor(row["user_id"], row["name"], row["administrator"], limits, source, row["token_id"])
 
     async def actor_of_session(self, cookie: Secret, *, source: str | None = None) -> Actor | None:
         """Who is signed in with this cookie, if anyone."""
@@ -241,11 +244,12 @@ class People:
         """The cookie of a new session; None where the token is not alive, or may not do all that its owner may, or is a machine's."""
         try:
             async with self._audit.act(None, "session.sign_in", source=source) as act:
-                row = await self._find_alive(token)
+                found = await self._find_alive(token)
+                row = None if found is None else await models.ApiToken.get(id=found["token_id"]).select_related("user")
                 if row is None:
                     raise SignInRefused(_BAD_TOKEN)
                 # A session has no limits, and outlives its token.
-                if row.kind is ApiTokenKind.SERVICE or _limits(row) is not None:
+                if row.kind is ApiTokenKind.SERVICE or _actor(row.user, row).limits is not None:
                     act.actor = _actor(row.user, row, source=source)
                     raise SignInRefused(_LESSER_TOKEN)
                 async with transaction():
@@ -306,29 +310,28 @@ class People:
         )
         return NewToken(row, token.text())
 
-    async def _find_alive(self, token: Secret) -> models.ApiToken | None:
-        """The token with its user, where it is one and both are good; that it was used is noted."""
+    async def _find_alive(self, token: Secret) -> dict[str, Any] | None:
+        """What there is to know of the token and its user, where it is one and both are good; that it was used is noted."""
         parts = parse_token(token)
         if parts is None:
             return None
         now = self._clock()
-        found = await _ALIVE.read([parts.public_id, now])
-        row: models.ApiToken | None = found[0]["token"] if found else None
-        if row is not None:
-            row.user = found[0]["owner"]
+        types = {"token_id": UUID, "user_id": UUID, "administrator": bool, "last_used_at": datetime, "folder_ids": list}
+        found = await rows(_ALIVE, [parts.public_id, now], **types)
+        row = found[0] if found else None
         # An unknown id is compared too, so that it takes as long as a known one.
-        if not hmac.compare_digest(_NOBODY if row is None else bytes(row.secret_hash), parts.hash()) or row is None:
+        if not hmac.compare_digest(_NOBODY if row is None else bytes(row["secret_hash"]), parts.hash()) or row is None:
             return None
-        if row.last_used_at is None or row.last_used_at < now - _LAST_USE_EVERY:
-            await self._note_use(row, now)
+        if row["last_used_at"] is None or row["last_used_at"] < now - _LAST_USE_EVERY:
+            await self._note_use(row["token_id"], now)
         return row
 
-    async def _note_use(self, token: models.ApiToken, now: datetime) -> None:
+    async def _note_use(self, token_id: UUID, now: datetime) -> None:
         try:
-            await models.ApiToken.filter(id=token.id).update(last_used_at=now)
+            await models.ApiToken.filter(id=token_id).update(last_used_at=now)
         # A disk that is full, a database that may only be read: whoever asks is let in all the same, to read what is there.
         except database_trouble():
-            logger.warning("use of an API token not noted", extra={"token": str(token.id)})
+            logger.warning("use of an API token not noted", extra={"token": str(token_id)})
 
     def _revocable(self, actor: Actor) -> QuerySet[models.ApiToken]:
         """The tokens that the actor may know of and end."""
@@ -356,17 +359,21 @@ class People:
 def _actor(user: models.User, token: models.ApiToken | None = None, *, source: str | None = None) -> Actor:
     if token is None:
         return Actor(user.id, user.name, user.administrator, source=source)
-    return Actor(user.id, user.name, user.administrator, limits=_limits(token), source=source, token_id=token.id)
+    organization = OrganizationPermission(token.organization_permissions)
+    limits = _limits(token.permissions, token.folder_ids, organization, token.made_by_id)
+    return Actor(user.id, user.name, user.administrator, limits=limits, source=source, token_id=token.id)
 
 
-def _limits(token: models.ApiToken) -> Limits | None:
-    if token.permissions is None and token.folder_ids is None and token.made_by_id is None:
+def _limits(
+    permissions: int | None, folder_ids: Sequence[str] | None, organization: OrganizationPermission, made_by: object | None
+) -> Limits | None:
+    if permissions is None and folder_ids is None and made_by is None:
         return None
     return Limits(
-        permissions=Permission.every() if token.permissions is None else Permission(token.permissions),
-        folder_ids=None if token.folder_ids is None else frozenset(UUID(folder_id) for folder_id in token.folder_ids),
-        without_workspace=token.made_by_id is not None,
-        organization=OrganizationPermission(token.organization_permissions),
+        permissions=Permission.every() if permissions is None else Permission(permissions),
+        folder_ids=None if folder_ids is None else frozenset(UUID(folder_id) for folder_id in folder_ids),
+        without_workspace=made_by is not None,
+        organization=organization,
     )
 
 

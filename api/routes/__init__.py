@@ -10,7 +10,12 @@ from api.throttling import Buckets, calls_of_users
 
 
 def routes(settings: Settings, calls: Buckets | None = None) -> list[BaseRoute]:
-    """To stand before the GraphQL endpoint, whose address the playground shares. `calls`: what each user may ask for."""
+    """`calls`: what each user may ask for."""
     callers = Callers(calls_of_users(settings.request_rate, seconds_since_boot) if calls is None else calls)
     pages = [*files.routes(), *signing_in.routes(), *identity.routes(), *callback.routes(), *icons.routes(), *health.routes()]
-    return [*(playground.routes() if settings.playground else []), *pages, *credentials.routes(callers), *proxy.routes()]
+    return [*pages, *credentials.routes(callers), *proxy.routes()]
+
+
+def before_graphql(settings: Settings) -> list[BaseRoute]:
+    """To stand before the GraphQL endpoint, whose address the playground shares."""
+    return playground.routes() if settings.playground else []

@@ -12,8 +12,17 @@ from api.graphql.plans.reading import PlannedField, Run
 from api.graphql.plans.records import AnswerAll, Beside, FoundBy, InColumn, Records, how
 from api.graphql.plans.writing import Write
 
+Cells = Callable[[Records], Sequence[Any]]
 FromRecords = Callable[[Run, Records], Awaitable[Sequence[Any]]]
 FromAny = Callable[[Run, Sequence[Any] | Records], Awaitable[Sequence[Any]]]
+
+
+def cells(field: PlannedField) -> Cells | None:
+    """What answers a field of rows from one column; None where there is more to it."""
+    found = how(field.definition)
+    if not isinstance(found, InColumn) or is_object_type(get_named_type(field.definition.type)):
+        return None
+    return _in_column(found.column, found.answers, is_required=is_non_null_type(field.definition.type))
 
 
 def from_records(field: PlannedField, write: Write) -> FromRecords:
@@ -21,7 +30,7 @@ def from_records(field: PlannedField, write: Write) -> FromRecords:
     match how(field.definition):
         case InColumn(column=column, answers=answers):
             read = _in_column(column, answers, is_required=is_non_null_type(field.definition.type))
-            return _then(read, write) if is_object_type(get_named_type(field.definition.type)) else read
+            return _then(read, write if is_object_type(get_named_type(field.definition.type)) else None)
         case Beside(prefix=prefix):
             return lambda run, records: write.values(run, records.beside(prefix))
     return _nothing
@@ -36,7 +45,8 @@ def by_key(field: PlannedField, write: Write) -> FromAny | None:
 
     async def values(run: Run, objects: Sequence[Any] | Records) -> list[Any]:
         if isinstance(objects, Records):
-            keys = [None if value is None else found_by.key(value) for value in objects.column(found_by.column)]
+            values_of = objects.column(found_by.column)
+            keys = [None if value is None else found_by.key(value) for value in values_of] if found_by.key else values_of
         else:
             keys = [found_by.key_of(each) for each in objects]
         distinct = [key for key in dict.fromkeys(keys) if key is not None]
@@ -49,8 +59,8 @@ def by_key(field: PlannedField, write: Write) -> FromAny | None:
     return values
 
 
-def _in_column(column: str, answers: AnswerAll | None, *, is_required: bool) -> FromRecords:
-    async def values(_: Run, records: Records) -> Sequence[Any]:
+def _in_column(column: str, answers: AnswerAll | None, *, is_required: bool) -> Cells:
+    def values(records: Records) -> Sequence[Any]:
         found = records.column(column)
         if None not in found:
             return found if answers is None else answers(found)
@@ -64,9 +74,9 @@ def _in_column(column: str, answers: AnswerAll | None, *, is_required: bool) -> 
     return values
 
 
-def _then(read: FromRecords, write: Write) -> FromRecords:
+def _then(read: Cells, write: Write | None) -> FromRecords:
     async def values(run: Run, records: Records) -> Sequence[Any]:
-        return await write.values(run, await read(run, records))
+        return read(records) if write is None else await write.values(run, read(records))
 
     return values
 

@@ -24,9 +24,10 @@ from graphql.execution.values import VariableValues, get_variable_values
 
 from api.graphql.plans.collecting import Collector
 from api.graphql.plans.errors import Unplannable, Unplanned
-from api.graphql.plans.keyed import by_key, from_records
+from api.graphql.plans.keyed import by_key, cells, from_records
 from api.graphql.plans.reading import PlannedField, Run, reader, together
 from api.graphql.plans.records import Records, columns_of_field
+from api.graphql.plans.straight import together_of
 from api.graphql.plans.writing import Write, writer
 
 
@@ -102,12 +103,15 @@ class _Column:
     # Whether anything is waited for: of objects, and of records.
     waits: bool
     waits_of_records: bool = False
+    # What reads it of records at once, where that is all there is to do.
+    at_once: Callable[[Records], Sequence[Any]] | None = None
 
 
 def selection(collector: Collector, type: GraphQLObjectType, selections: Sequence[SelectionSetNode]) -> Write:
     """What writes objects of this type with the fields that are selected."""
     columns = [_column(collector, type, key, nodes) for key, nodes in collector.fields(type, selections).items()]
-    keys = [column.key for column in columns]
+    # Where every field is skipped, there is nothing to be put together.
+    put_together = together_of([column.key for column in columns]) if columns else None
     waiting = [(column, column.waits) for column in columns]
     waiting_of_records = [(column, column.waits_of_records) for column in columns]
 
@@ -115,8 +119,17 @@ def selection(collector: Collector, type: GraphQLObjectType, selections: Sequenc
         wait = waiting_of_records if isinstance(objects, Records) else waiting
         # Together, as graphql-core does: so that those who load for many see all that is wanted.
         waited = iter(await together([column.values(run, objects) for column, waits in wait if waits]))
-        written = [next(waited) if waits else await column.values(run, objects) for column, waits in wait]
-        return [dict(zip(keys, row, strict=True)) for row in zip(*written, strict=True)] if keys else []
+        written: list[Sequence[Any]] = []
+        for column, waits in wait:
+            if waits:
+                written.append(next(waited))
+            elif column.at_once is not None and isinstance(objects, Records):
+                written.append(column.at_once(objects))
+            else:
+                written.append(await column.values(run, objects))
+        if put_together is None:
+            return [{} for _ in range(objects.length if isinstance(objects, Records) else len(objects))]
+        return put_together(written)
 
     return Write(write, waits=any(column.waits for column in columns))
 
@@ -142,7 +155,7 @@ def _column(collector: Collector, type: GraphQLObjectType, key: str, nodes: Sequ
             return await of_records(run, objects)
         return await write.values(run, await read.values(run, objects))
 
-    return _Column(key, values, read.waits or write.waits)
+    return _Column(key, values, read.waits or write.waits, at_once=cells(field))
 
 
 def _always(value: str) -> Callable[[Run, Sequence[Any] | Records], Awaitable[list[Any]]]:

@@ -90,7 +90,7 @@ class FoundBy:
     """`key` makes the key of a column's value, or of an object; `find` finds what belongs to each of some distinct keys."""
 
     column: str
-    key: Make
+    key: Make | None
     key_of: Make
     find: FindAll
 
@@ -111,8 +111,8 @@ def beside(prefix: str) -> Mapping[Any, Any]:
     return {_HOW: Beside(prefix)}
 
 
-def found_by(column: str, find: FindAll, *, key_of: Make, key: Make = lambda value: value) -> Mapping[Any, Any]:
-    """The metadata of a field that is found by a key: made of a column's value by `key`, or of an object by `key_of`."""
+def found_by(column: str, find: FindAll, *, key_of: Make, key: Make | None = None) -> Mapping[Any, Any]:
+    """The metadata of a field that is found by a key: a column's value or what `key` makes of it; of an object, by `key_of`."""
     return {_HOW: FoundBy(column, key, key_of, find)}
 
 
