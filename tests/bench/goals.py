@@ -78,7 +78,16 @@ def _half_of_the_ceiling(told: str, work: str) -> Iterator[Goal]:
         yield Goal(f"{told}, {name}: of the ceiling", _answers(work, database, 16, "ceiling"), _RATE, at_least=0.5)
 
 
+def _watched(subscribers: int, side: str) -> dict[str, Any]:
+    return {"work": "fanout", "database": "postgresql", "subscribers": subscribers, "side": side}
+
+
+def _refreshed(provider: str, side: str) -> dict[str, Any]:
+    return {"work": "refresh", "database": "postgresql", "provider": provider, "side": side}
+
+
 _START = {"work": "start", "side": "patchbay"}
+_CLAIMED = {"work": "claims", "database": "postgresql", "connections": 1_000_000}
 
 GOALS = (
     Goal("list of 50, PostgreSQL: of the ceiling", _answers("list", "postgresql", 16, "ceiling"), _RATE, at_least=0.7),
@@ -91,6 +100,17 @@ GOALS = (
     *_half_of_the_ceiling("one connection by its id", "connection"),
     *_half_of_the_ceiling("a credential issued", "issue"),
     *_half_of_the_ceiling("a connection renamed", "rename"),
+    Goal("refreshes a second, no latency", _refreshed("at once", "patchbay"), "per_second", at_least=3_000),
+    Goal("refreshes a second, 100 ms, 1,000 in flight", _refreshed("after 100 ms", "patchbay"), "per_second", at_least=3_500),
+    Goal("refreshes, a new TLS connection each: of bare aiohttp", _refreshed("new TLS", "aiohttp"), _RATE, at_least=0.8),
+    Goal("claim of 200 at 1,000,000, in milliseconds", _CLAIMED, "alone", at_most=8),
+    Goal("claimed twice by four at once", _CLAIMED, "claimed_twice", at_most=0),
+    Goal("an event to 1,000: of a raw broadcast", _watched(1_000, "broadcast"), _RATE, at_least=0.75),
+    Goal("an event to 5,000: of a raw broadcast", _watched(5_000, "broadcast"), _RATE, at_least=0.75),
+    Goal("an event to 1,000: times stock Strawberry", _watched(1_000, "strawberry"), _RATE, at_least=15),
+    Goal("an event to 5,000: times graphql-ws on Node", _watched(5_000, "graphql-ws"), _RATE, at_least=2.5),
+    Goal("milliseconds until the last of 5,000 has it", _watched(5_000, "patchbay"), "last_milliseconds", at_most=150),
+    Goal("kilobytes a subscriber, of 5,000", _watched(5_000, "patchbay"), "kilobytes_a_subscriber", at_most=35),
     Goal("seconds from start to first answer", _START, "seconds", at_most=1),
     Goal("megabytes, idle", _START, "share_megabytes", at_most=80),
 )

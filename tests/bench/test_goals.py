@@ -1,8 +1,12 @@
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
+from tests.bench.claiming import Claims
+from tests.bench.fanout import Fanout
 from tests.bench.goals import GOALS, Outcome, outcomes
+from tests.bench.growing import Growth
 from tests.bench.measuring import Result
+from tests.bench.refreshing import Refreshes
 from tests.bench.rows import Spread
 from tests.bench.starting import Start
 from tests.bench.works import WORKS
@@ -39,7 +43,8 @@ def test_what_a_run_did_not_measure_is_neither_met_nor_missed() -> None:
 
 
 def test_every_goal_is_of_a_figure_that_a_row_has() -> None:
-    rows: dict[str, type] = {**dict.fromkeys(WORKS, Result), "start": Start}
+    others = {"start": Start, "refresh": Refreshes, "claims": Claims, "growth": Growth, "fanout": Fanout}
+    rows: dict[str, type] = {**dict.fromkeys(WORKS, Result), **others}
 
     for goal in GOALS:
         assert {*goal.row, goal.figure} <= {field.name for field in fields(rows[goal.row["work"]])}

@@ -6,13 +6,16 @@ object by object: it reads one field of all objects, then the next one, and what
 
 - `collecting`: which fields a selection means for one type of object (GraphQL specification, section 6.3.2)
 - `reading`: the values of one field for many objects
+- `records`: objects that are rows of a statement and are never made, and which columns are asked of them
+- `keyed`: fields that are answered from columns, or found by a key once for all that have it
 - `writing`: the values of a type as what is answered
+- `straight`: objects put together of their fields, as code that is made once
 - `plan`: a query as a plan, and its run
 - `mutating`: a mutation as a plan
 - `extension`: what puts plans into the place of the execution
 
 A plan does what graphql-core does for a query in which nothing goes wrong. Everything else is graphql-core's: a document with anything that
 is not planned has no plan (`Unplannable`), and a run in which anything goes wrong is given up (`Unplanned`, or whatever was raised) and
-executed by graphql-core from the beginning. A query changes nothing, so that it may be begun twice. The
-resolver of a mutation is called once, whatever comes of it: where the plan cannot write that, graphql-core is handed it and writes it.
+executed by graphql-core from the beginning. A query changes nothing, so that it may be begun twice. The resolver of a mutation is called
+once, whatever comes of it: where the plan cannot write that, graphql-core is handed it and writes it.
 """
