@@ -43,6 +43,7 @@ FILTERS: tuple[Mapping[str, Any] | None, ...] = (
     {"connectorKey": "sandbox"},
     {"status": ["ACTION_REQUIRED", "CONNECTED"], "isDefault": False},
     {"status": []},
+    {"status": ["ACTION_REQUIRED"]},
     {"authenticationType": "API_KEY", "search": "connection"},
 )
 
