@@ -1,6 +1,5 @@
 """PostgreSQL by asyncpg: a bounded pool, every wait with an end."""
 
-import asyncio
 import logging
 from typing import Any
 
@@ -8,17 +7,24 @@ from asyncpg import Connection, InterfaceError, Pool, PostgresError, create_pool
 from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
 from tortoise.backends.base.client import PoolConnectionWrapper, TransactionContext
 
+from models.engines.at_hand import AtHand, Lent
 from models.engines.transaction import Outermost, Savepoint
 
 logger = logging.getLogger(__name__)
 
-# How long to wait for a connection while all of the pool are at work.
-ACQUIRE_SECONDS = 10
-
 
 class Client(AsyncpgDBClient):
+    at_hand: AtHand
+
     async def create_pool(self, **options: Any) -> Pool:
-        return await create_pool(None, reset=_leave_as_it_is, **options)
+        pool = await create_pool(None, reset=_leave_as_it_is, **options)
+        self.at_hand = AtHand(pool)
+        return pool
+
+    async def _close(self) -> None:
+        if self._pool is not None:
+            await self.at_hand.close()
+        await super()._close()
 
     def acquire_connection(self) -> PoolConnectionWrapper[Any]:
         return Acquired(self, self._pool_init_lock)
@@ -39,9 +45,22 @@ async def _leave_as_it_is(_: Connection) -> None:
 
 
 class Acquired(PoolConnectionWrapper[Any]):
+    client: Client
+    _at_hand: AtHand
+    _lent: Lent
+
     async def __aenter__(self) -> Any:
-        async with asyncio.timeout(ACQUIRE_SECONDS):
-            return await super().__aenter__()
+        if self.client._pool is None:
+            await self.ensure_connection()
+        self._at_hand = self.client.at_hand
+        self._lent = await self._at_hand.take()
+        return self._lent.connection
+
+    async def __aexit__(self, exc_type: Any, exc_val: Any, exc_tb: Any) -> None:
+        await self.give_back(done=exc_type is None)
+
+    async def give_back(self, *, done: bool) -> None:
+        await self._at_hand.give_back(self._lent, done=done)
 
 
 class TransactionClient(TransactionWrapper):
@@ -68,7 +87,7 @@ class PostgresqlTransaction(Outermost):
             logger.warning("connection dropped, it could not be rolled back")
 
     async def release(self) -> None:
-        await self._acquired.__aexit__(None, None, None)
+        await self._acquired.give_back(done=self.committed)
 
 
 client_class = Client

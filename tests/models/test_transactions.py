@@ -6,11 +6,11 @@ from asyncio.subprocess import PIPE
 from datetime import UTC, datetime
 
 import pytest
-from tortoise.backends.asyncpg.client import AsyncpgDBClient
 from tortoise.exceptions import OperationalError
 
 import models
 from models.database import Database, open_database, rows, transaction
+from models.engines import postgresql_engine
 from models.engines.sqlite_engine import Client
 
 pytestmark = pytest.mark.anyio
@@ -35,12 +35,12 @@ async def nothing_held(database: Database) -> None:
         assert client._connection is not None
         assert not client._connection.in_transaction
     else:
-        assert isinstance(client, AsyncpgDBClient)
+        assert isinstance(client, postgresql_engine.Client)
         pool = client._pool
         assert pool is not None
         # A connection comes back shortly after the task that was cancelled has ended.
         async with asyncio.timeout(5):
-            while pool.get_idle_size() != pool.get_size():
+            while pool.get_idle_size() + len(client.at_hand) != pool.get_size():
                 await asyncio.sleep(0.001)
 
 
