@@ -50,7 +50,7 @@ class AtHand:
         return Lent(await self._acquired(), self._clock() + HANDED_ON_SECONDS)
 
     async def give_back(self, lent: Lent, *, done: bool) -> None:
-        """Give it back, and tell whether all that was asked of it has been done: no error, no cancellation."""
+        """Give it back, and tell whether all that was asked of it is known to have been done: no error, no cancellation."""
         now = self._clock()
         if done and now < lent.until and not (self._waiting or self._closed) and _is_sound(lent.connection):
             self._idle.append(lent)

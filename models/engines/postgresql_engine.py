@@ -87,7 +87,8 @@ class PostgresqlTransaction(Outermost):
             logger.warning("connection dropped, it could not be rolled back")
 
     async def release(self) -> None:
-        await self._acquired.give_back(done=self.committed)
+        # To the pool: a statement in it may have been cut short and gone over, and only the pool waits for the end of that.
+        await self._acquired.give_back(done=False)
 
 
 client_class = Client

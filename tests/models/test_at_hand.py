@@ -16,8 +16,12 @@ BACKEND = "SELECT pg_backend_pid() AS pid"
 
 @pytest.fixture
 async def client(postgresql_url: str) -> AsyncIterator[Client]:
+    """With a clock that stands still, so that however slow the machine is, none goes back for its age."""
     async with open_database(postgresql_url) as database:
-        yield client_of(database)
+        client = client_of(database)
+        assert client._pool is not None
+        client.at_hand = AtHand(client._pool, lambda: 1000.0)
+        yield client
 
 
 def client_of(database: Database) -> Client:
@@ -36,10 +40,18 @@ async def test_statements_hand_one_connection_on(client: Client) -> None:
     first = await backend()
 
     assert [await backend() for _ in range(5)] == [first] * 5
+    assert len(client.at_hand) == 1
+
+
+async def test_a_transaction_takes_what_is_at_hand_and_gives_it_back_to_the_pool(client: Client) -> None:
+    assert client._pool is not None
+    first = await backend()
+
     async with transaction():
         assert await backend() == first
-    assert await backend() == first
-    assert len(client.at_hand) == 1
+
+    assert len(client.at_hand) == 0
+    assert client._pool.get_idle_size() == client._pool.get_size() == 1
 
 
 async def test_statements_at_once_have_a_connection_each_and_wait_for_one_where_all_are_at_work(client: Client) -> None:
@@ -91,6 +103,7 @@ async def test_a_connection_whose_statement_was_not_done_goes_back_to_the_pool(c
 
     asleep = asyncio.create_task(records("SELECT pg_sleep(20)"))
     await asyncio.sleep(0)
+    assert client._pool.get_idle_size() == client._pool.get_size() - 1
     asleep.cancel()
     await asyncio.wait([asleep])
 
@@ -103,7 +116,9 @@ async def test_a_connection_in_a_transaction_is_not_handed_on(client: Client) ->
     await records("BEGIN")
 
     assert len(client.at_hand) == 0
-    assert not (await client.at_hand.take()).connection.is_in_transaction()
+    lent = await client.at_hand.take()
+    assert not lent.connection.is_in_transaction()
+    await client.at_hand.give_back(lent, done=True)
 
 
 async def test_a_connection_that_the_server_ended_meanwhile_is_replaced(client: Client) -> None:
