@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import orjson
+from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.context import require_context
 from tortoise.models import Model
 
@@ -27,23 +28,26 @@ async def rows(sql: str, parameters: Sequence[object] = (), **types: type) -> li
     read as what they are, and both databases give the same: `rows(sql, [now], id=UUID, due_at=datetime, is_default=bool, site=dict)`.
     Times come in UTC. A column that is not named comes as its database has it.
     """
-    statement, [values] = _for_database(sql, [parameters])
+    client = require_context().db()
+    statement, [values] = _for_database(client, sql, [parameters])
     # Not by execute_query, which on PostgreSQL drops the rows of RETURNING.
-    found = await require_context().db().execute_query_dict(statement, values)
+    found = await client.execute_query_dict(statement, values)
     return [_read(row, types) for row in found] if types else found
 
 
 async def records(sql: str, parameters: Sequence[object] = ()) -> Sequence[Any]:
     """As `rows`, but the rows are as the driver gives them: read by the name of a column, or by its place; nothing in them is converted."""
-    statement, [values] = _for_database(sql, [parameters])
-    _, found = await require_context().db().execute_query(statement, values)
+    client = require_context().db()
+    statement, [values] = _for_database(client, sql, [parameters])
+    _, found = await client.execute_query(statement, values)
     return found
 
 
 async def for_each(sql: str, parameters: Sequence[Sequence[object]]) -> None:
     """Run one statement once with each of these parameters, all in one transaction."""
     if parameters:
-        await require_context().db().execute_many(*_for_database(sql, parameters))
+        client = require_context().db()
+        await client.execute_many(*_for_database(client, sql, parameters))
 
 
 async def database_time() -> datetime:
@@ -63,8 +67,8 @@ def instance(model: type[ModelType], row: Mapping[str, Any]) -> ModelType:
     return model._init_from_db(**row)
 
 
-def _for_database(sql: str, parameters: Sequence[Sequence[object]]) -> tuple[str, list[list[object]]]:
-    if require_context().db().capabilities.dialect == "sqlite":
+def _for_database(client: BaseDBAsyncClient, sql: str, parameters: Sequence[Sequence[object]]) -> tuple[str, list[list[object]]]:
+    if client.capabilities.dialect == "sqlite":
         return _statement_for_sqlite(sql), [[_for_sqlite(value) for value in values] for values in parameters]
     return sql, [[_for_both(value) for value in values] for values in parameters]
 
