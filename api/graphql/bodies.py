@@ -1,6 +1,5 @@
 """What a request or a frame says, read with nothing taken for granted: JSON objects of bounded size and depth, or a refusal."""
 
-import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -10,6 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from api.catalog.descriptions.bounds import LONGEST_DOCUMENT
 from api.graphql.refusals import Code, Refusal
+from api.graphql.waiting import within
 
 _MAX_LENGTH = 100_000
 # With one text that is a document. In JSON, a quotation mark or the end of a line takes two bytes.
@@ -41,19 +41,22 @@ async def read_body(request: Request, enter_as_long: Callable[[], Awaitable[bool
 
     `enter_as_long`: asked once, as soon as the body is longer than all but those with a document; whether it may be.
     """
-    body = bytearray()
-    most = _MAX_LENGTH
     try:
-        async with asyncio.timeout(_READING_SECONDS):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > _MAX_LENGTH == most and await enter_as_long():
-                    most = _MAX_LENGTH_WITH_DOCUMENT
-                _check_length(body, most)
+        return await within(_READING_SECONDS, _arrived(request, enter_as_long))
     except TimeoutError:
         raise NotExecuted(408, "The request did not arrive in time.") from None
     except ClientDisconnect:
         raise NotExecuted(400, "The request ended before it was complete.") from None
+
+
+async def _arrived(request: Request, enter_as_long: Callable[[], Awaitable[bool]]) -> bytes:
+    body = bytearray()
+    most = _MAX_LENGTH
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MAX_LENGTH == most and await enter_as_long():
+            most = _MAX_LENGTH_WITH_DOCUMENT
+        _check_length(body, most)
     return bytes(body)
 
 

@@ -4,7 +4,6 @@ An execution sets up a good deal for every request, of which one with a plan nee
 that of time. What is not answered here is executed as ever, and then refused where it is to be refused.
 """
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -18,6 +17,7 @@ from api.graphql.execution import EXECUTION_SECONDS, PatchbaySchema, mistakes, p
 from api.graphql.limits import check_limits
 from api.graphql.plans.extension import KEPT_DOCUMENTS, LONGEST_KEPT, Asked, CompiledPlans, answered
 from api.graphql.refusals import TookTooLong
+from api.graphql.waiting import within
 
 # Page lengths that a document was found to be within the limits with.
 _KEPT_LENGTHS = 16
@@ -62,8 +62,7 @@ class Directly:
             return None
         asked = Asked(schema, text, variables, operation_name)
         try:
-            async with asyncio.timeout(self._seconds):
-                found = await answered(CompiledPlans.plans, asked, valid.document, context)
+            found = await within(self._seconds, answered(CompiledPlans.plans, asked, valid.document, context))
         except TimeoutError:
             return self._stopped()
         context.plan_given_up = found is None

@@ -42,6 +42,7 @@ from api.graphql.refusals import Code, was_executed
 from api.graphql.reporting import fault, no_such_operation
 from api.graphql.sockets import OPERATIONS_PER_SOCKET, TOO_MANY, Caller, Frames, SocketHandler
 from api.graphql.turnstile import Turnstile, Visit
+from api.graphql.waiting import Begun
 from api.patchbay import Patchbay
 from api.proxies import neighbourhood
 from api.throttling import Buckets, calls_of_users
@@ -240,12 +241,13 @@ def _within(patience: asyncio.Timeout, send: Send) -> Send:
     """Send, and lose patience with who does not take it. One who takes anything has taken all that went before."""
 
     async def sending(message: Message) -> None:
-        if patience.when() is None and not patience.expired():
+        sent = Begun(send(message))
+        if sent.waits and patience.when() is None and not patience.expired():
             patience.reschedule(asyncio.get_running_loop().time() + _TAKEN_WITHIN_SECONDS)
         try:
-            await send(message)
+            await sent
         finally:
-            if not patience.expired():
+            if patience.when() is not None and not patience.expired():
                 patience.reschedule(None)
 
     return sending
