@@ -6,10 +6,11 @@ answer. Where a browser is sent is built from the public URL alone; that it came
 
 import logging
 import re
+from functools import lru_cache
 from math import ceil
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -32,12 +33,13 @@ _LONGEST_FORM = 100_000
 _LONGEST_NAME = 100
 _MINUTE = 60
 _HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,253})(:[0-9]{1,5})?", re.ASCII)
-_HEADERS = {
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
-}
-_SECURE_HEADERS = _HEADERS | {"strict-transport-security": "max-age=31536000"}
+# As they are sent, so that they need not be put into this form for every answer.
+_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+_SECURE_HEADERS = (*_HEADERS, (b"strict-transport-security", b"max-age=31536000"))
 
 
 class Entrance:
@@ -100,14 +102,16 @@ class Entrance:
     def _with_headers(self, send: Send) -> Send:
         async def sending(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
-                headers = MutableHeaders(scope=message)
-                for name, value in self._headers.items():
-                    headers.setdefault(name, value)
+                said = [*message["headers"]]
+                names = {name for name, _ in said}
+                message["headers"] = said + [header for header in self._headers if header[0] not in names]
             await send(message)
 
         return sending
 
 
+# Callers go by few names, and a header is no longer than the server takes it.
+@lru_cache(64)
 def _hostname(text: str) -> str | None:
     """The name in a Host header, without its port."""
     match = _HOST.fullmatch(text.lower())
