@@ -56,7 +56,9 @@ class Buckets:
     def take(self, key: Hashable) -> float:
         """As `Bucket.take`."""
         now = self._now()
-        bucket = self._buckets.setdefault(key, Bucket(self._rate, now))
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._buckets[key] = Bucket(self._rate, now)
         self._buckets.move_to_end(key)
         if len(self._buckets) > self._kept:
             self._buckets.popitem(last=False)
@@ -95,17 +97,18 @@ class Seat:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._leave()
+        self.leave()
 
     def take(self, among: Seats, key: Hashable) -> bool:
         """Take a seat, and give back the one before; where there is none, keep that one."""
         if not among.take(key):
             return False
-        self._leave()
+        self.leave()
         self._held = (among, key)
         return True
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """Give back the seat, where there is one."""
         if self._held is not None:
             seats, key = self._held
             seats.leave(key)

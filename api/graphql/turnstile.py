@@ -1,9 +1,7 @@
 """How much one caller gets of the endpoint, so that nobody takes what there is of it from all others."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from math import ceil
-from typing import Any
+from typing import Any, Self
 
 from api.access import Actor
 from api.clock import Steady
@@ -30,24 +28,29 @@ class Turnstile:
         self.strangers = Seats(STRANGERS_PER_ADDRESS)
         self.long_requests = Seats(LONG_REQUESTS)
 
-    @contextmanager
-    def visit(self) -> Iterator["Visit"]:
-        with Seat() as seat, Seat() as load:
-            yield Visit(self, seat, load)
+    def visit(self) -> "Visit":
+        return Visit(self)
 
 
 class Visit:
-    """One request or one socket."""
+    """One request or one socket. At the end of the block it gives back what it took."""
 
-    def __init__(self, turnstile: Turnstile, seat: Seat, load: Seat) -> None:
+    def __init__(self, turnstile: Turnstile) -> None:
         self._turnstile = turnstile
-        self._seat = seat
-        self._load = load
+        self._seat = Seat()
+        self._load = Seat()
         # Who asks, once that is known.
         self.actor: Actor | None = None
         # The operation that a request asks for, once it was read.
         self.asked: dict[str, Any] | None = None
-        self._messages = Bucket(MESSAGES, turnstile.steady())
+        self._messages: Bucket | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._load.leave()
+        self._seat.leave()
 
     def wait_as_stranger(self, address: str) -> bool:
         """Whether one more socket may wait there to say who calls."""
@@ -75,4 +78,7 @@ class Visit:
 
     def hear(self) -> bool:
         """Whether one more message is listened to now."""
-        return not self._messages.take(self._turnstile.steady())
+        now = self._turnstile.steady()
+        if self._messages is None:
+            self._messages = Bucket(MESSAGES, now)
+        return not self._messages.take(now)
