@@ -33,6 +33,7 @@ from api.access import Actor
 from api.auth import Foreign, caller_of, is_from_our_page, source_of
 from api.clock import Steady, seconds_since_boot
 from api.errors import Unauthenticated
+from api.graphql.answers import answer_of
 from api.graphql.bodies import NotExecuted, check_operation, read_body, read_object, read_object_with_document
 from api.graphql.context import Context
 from api.graphql.directly import Directly
@@ -135,10 +136,10 @@ class GraphQLView(GraphQL[Context | Caller, None]):
                 return _written(_told(found), _media(request))
             return await self.run(request, context)
         except NotExecuted as reason:
-            return _answer({"errors": [reason.refusal.formatted]}, _media(request), reason.status, reason.headers)
+            return answer_of({"errors": [reason.refusal.formatted]}, _media(request), reason.status, reason.headers)
         # The last place where a fault is logged without what was sent, and answered in the form that clients expect. So below.
         except Exception as error:
-            return _answer({"errors": [fault(error).formatted]}, _media(request), 500)
+            return answer_of({"errors": [fault(error).formatted]}, _media(request), 500)
 
     async def _serve(self, socket: WebSocket) -> None:
         try:
@@ -269,8 +270,8 @@ def _told(result: ExecutionResult) -> dict[str, Any]:
 
 def _written(told: Mapping[str, Any], media: str) -> Response:
     if media != _GRAPHQL or "data" in told:
-        return _answer(told, media)
-    return _answer(told, media, _STATUSES.get(told["errors"][0]["extensions"]["code"], 400))
+        return answer_of(told, media)
+    return answer_of(told, media, _STATUSES.get(told["errors"][0]["extensions"]["code"], 400))
 
 
 def _visit(connection: Request | WebSocket) -> Visit:
@@ -342,12 +343,3 @@ def _quality(part: str) -> float:
             except ValueError:
                 return 0
     return 1
-
-
-def _answer(data: Any, media: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(
-        orjson.dumps(data),
-        status,
-        {"content-type": f"{media}; charset=utf-8", "cache-control": "no-store", "vary": "accept", "x-content-type-options": "nosniff"}
-        | dict(headers or {}),
-    )

@@ -1,0 +1,28 @@
+"""Answers as they are sent, whatever they say."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import orjson
+from starlette.responses import Response
+
+
+def answer_of(data: Any, media: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """JSON of this type, which nobody may keep. `headers`: more of them."""
+    response = Response(orjson.dumps(data), status)
+    response.raw_headers = [*_headers(media), *response.raw_headers]
+    if headers:
+        response.headers.update(headers)
+    return response
+
+
+@cache
+def _headers(media: str) -> tuple[tuple[bytes, bytes], ...]:
+    """What is said of every answer of this type, as it is sent."""
+    return (
+        (b"content-type", f"{media}; charset=utf-8".encode()),
+        (b"cache-control", b"no-store"),
+        (b"vary", b"accept"),
+        (b"x-content-type-options", b"nosniff"),
+    )
