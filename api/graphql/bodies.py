@@ -52,8 +52,13 @@ async def read_body(request: Request, enter_as_long: Callable[[], Awaitable[bool
 async def _arrived(request: Request, enter_as_long: Callable[[], Awaitable[bool]]) -> bytes:
     body = bytearray()
     most = _MAX_LENGTH
-    async for chunk in request.stream():
-        body += chunk
+    is_complete = False
+    while not is_complete:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
+        is_complete = not message.get("more_body", False)
         if len(body) > _MAX_LENGTH == most and await enter_as_long():
             most = _MAX_LENGTH_WITH_DOCUMENT
         _check_length(body, most)
