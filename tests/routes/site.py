@@ -19,7 +19,7 @@ from api.clock import utc_now
 from api.connections.requests import ConnectRequest
 from api.opening import open_patchbay
 from api.patchbay import Patchbay
-from api.routes import routes
+from api.routes import before_graphql, routes
 from api.sandbox import create_sandbox
 from api.settings import Settings
 from api.vault.keys import create_key_file
@@ -90,7 +90,7 @@ async def open_site(database_url: str, folder: Path, public_url: str, **environm
     client = sandbox.state.sandbox
     async with open_patchbay(settings, serves=False, refreshes=False) as patchbay:
         await patchbay.oauth_apps.keep_registered("sandbox", client_id=client.client_id, client_secret=client.client_secret)
-        app = Starlette(routes=[*routes(settings), Mount("/sandbox", sandbox)])
+        app = Starlette(routes=[*before_graphql(settings), *routes(settings), Mount("/sandbox", sandbox)])
         app.state.patchbay = patchbay
         site = Site(patchbay, app)
         try:
