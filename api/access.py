@@ -18,7 +18,7 @@ import models
 from api.errors import NotFound, PermissionDenied
 from models import FolderKind, OrganizationPermission, Permission
 from models.appending import Condition
-from models.database import in_own_transaction, rows
+from models.database import in_own_transaction, records, rows
 from models.holding import hold_connection
 
 _EVERY = Permission.every()
@@ -32,6 +32,14 @@ _NOWHERE = UUID(int=0)
 _STANDING = "SELECT administrator, organization_permissions FROM user_account WHERE id = $1 AND deactivated_at IS NULL{shown}{held}"
 _WITH_TOKEN = " AND EXISTS (SELECT 1 FROM api_token WHERE id = $2 AND user_id = $1 AND revoked_at IS NULL)"
 _WITH_SESSION = " AND EXISTS (SELECT 1 FROM browser_session WHERE token_hash = $2 AND user_id = $1)"
+# Of many at once: those of these users, API tokens and sessions that are good at $4.
+_STILL_GOOD = """
+SELECT 'user', CAST(id AS TEXT) FROM user_account WHERE id = ANY($1) AND deactivated_at IS NULL
+UNION ALL
+SELECT 'token', CAST(id AS TEXT) FROM api_token WHERE id = ANY($2) AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $4)
+UNION ALL
+SELECT 'session', token_hash FROM browser_session WHERE token_hash = ANY($3) AND expires_at > $4
+"""
 
 # What a user was given, by name or with a group.
 GRANTED = """
@@ -226,12 +234,12 @@ class Access:
 
     async def known_among(self, actors: Collection[Actor], now: datetime) -> set[Actor]:
         """Those who may still ask: they are active, and the API token or the session that they came with is alive."""
-        user_ids = list({actor.user_id for actor in actors})
-        users = {user.id for user in await models.User.filter(id__in=user_ids, deactivated_at=None).only("id")}
-        tokens = await _tokens_alive({actor.token_id for actor in actors}, now)
-        sessions = await _sessions_alive({actor.session_hash for actor in actors}, now)
-        alive = {actor for actor in actors if actor.until is None or actor.until > now}
-        return {actor for actor in alive if actor.user_id in users and actor.token_id in tokens and actor.session_hash in sessions}
+        users = {actor.user_id for actor in actors}
+        tokens = {actor.token_id for actor in actors if actor.token_id is not None}
+        sessions = {actor.session_hash for actor in actors if actor.session_hash is not None}
+        found = await records(_STILL_GOOD, [tuple(users), tuple(tokens), tuple(sessions), now])
+        good = {(kind, shown) for kind, shown in found}
+        return {actor for actor in actors if _needed(actor) <= good and (actor.until is None or actor.until > now)}
 
     async def permissions(self, actor: Actor, folder_ids: Collection[UUID]) -> dict[UUID, Permission]:
         """What the actor may do in each of these folders; a folder that they cannot see is not in the answer."""
@@ -302,18 +310,10 @@ def _shown(actor: Actor) -> tuple[str, list[UUID | str]]:
     return ("", []) if actor.session_hash is None else (_WITH_SESSION, [actor.session_hash])
 
 
-async def _tokens_alive(ids: Collection[UUID | None], now: datetime) -> set[UUID | None]:
-    """Those of these API tokens that are good; who came with none is always among them."""
-    named = [id for id in ids if id is not None]
-    alive = await models.ApiToken.alive(now).filter(id__in=named).only("id") if named else []
-    return {None, *(token.id for token in alive)}
-
-
-async def _sessions_alive(hashes: Collection[str | None], now: datetime) -> set[str | None]:
-    """As `_tokens_alive`, of sessions."""
-    named = [hash for hash in hashes if hash is not None]
-    alive = await models.Session.alive(now).filter(token_hash__in=named).only("token_hash") if named else []
-    return {None, *(session.token_hash for session in alive)}
+def _needed(actor: Actor) -> set[tuple[str, str]]:
+    """Of `_STILL_GOOD`: themselves, and what they came with."""
+    shown = {"user": actor.user_id, "token": actor.token_id, "session": actor.session_hash}
+    return {(kind, str(value)) for kind, value in shown.items() if value is not None}
 
 
 def _holds() -> bool:

@@ -1,10 +1,7 @@
-from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
 from tortoise import fields
-from tortoise.expressions import Q
-from tortoise.queryset import QuerySet
 
 from models.base import Row
 from models.fields import UtcField, WordField
@@ -45,7 +42,3 @@ class ApiToken(Row):
     class Meta:
         app = "patchbay"
         table = "api_token"
-
-    @classmethod
-    def alive(cls, now: datetime) -> QuerySet["ApiToken"]:
-        return cls.filter(Q(expires_at=None) | Q(expires_at__gt=now), revoked_at=None)

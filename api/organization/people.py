@@ -34,7 +34,7 @@ _MOST_FOLDERS = 100
 _BAD_LINK = "The sign-in link is unknown, was used already, or is too old."
 _BAD_TOKEN = "This is no API token that works."
 _LESSER_TOKEN = "An API token that is limited, or for a machine, signs nobody in: a session has no limits."
-# A token that is good, and whose owner is: asked for with every call of a program. As `ApiToken.alive` has it.
+# A token that is good, and whose owner is: asked for with every call of a program. As `Access.known_among` has it.
 _ALIVE = """
 SELECT token.id AS token_id, token.secret_hash, token.last_used_at, token.permissions, token.organization_permissions, token.folder_ids,
   token.made_by_id, owner.id AS user_id, owner.name, owner.administrator
