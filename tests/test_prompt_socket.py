@@ -12,7 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from api.graphql.sockets import SEND_NOW
-from api.prompt_socket import PromptSocket
+from api.prompt_socket import Gate, Inbox, PromptSocket
 
 pytestmark = pytest.mark.anyio
 
@@ -81,3 +81,49 @@ async def test_nothing_is_sent_to_a_socket_that_is_closed() -> None:
         assert not app.send_now(b"too late")
         with pytest.raises(ConnectionClosed):
             await client.recv()
+
+
+async def test_messages_wait_in_their_order_and_none_is_lost_to_a_reader_that_was_called_off() -> None:
+    inbox = Inbox()
+    reader = asyncio.create_task(inbox.get())
+    await asyncio.sleep(0)
+    inbox.put_nowait("first")
+    reader.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reader
+    inbox.put_nowait("second")
+
+    assert not inbox.empty()
+    assert [await inbox.get(), await inbox.get()] == ["first", "second"]
+    assert inbox.empty()
+
+
+async def test_a_reader_waits_for_the_next_message() -> None:
+    inbox = Inbox()
+    for number in range(3):
+        reader = asyncio.create_task(inbox.get())
+        await asyncio.sleep(0)
+        assert not reader.done()
+        inbox.put_nowait(number)
+        assert await reader == number
+
+
+async def test_all_who_wait_at_a_gate_pass_once_it_opens_whoever_was_called_off() -> None:
+    gate = Gate()
+    await gate.wait()
+    gate.clear()
+    gate.clear()
+    called_off, *others = [asyncio.create_task(gate.wait()) for _ in range(3)]
+    await asyncio.sleep(0)
+    called_off.cancel()
+    await asyncio.wait([called_off])
+    assert not gate.is_set()
+    assert not any(other.done() for other in others)
+
+    gate.set()
+    gate.set()
+
+    await asyncio.gather(*others)
+    assert gate.is_set()
+    gate.clear()
+    assert not gate.is_set()
