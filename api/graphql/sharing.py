@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection,
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
@@ -88,10 +89,12 @@ class Document:
         begins = _beginnings(self.text)
         variables = {name: value for name, value in (self.variables or {}).items() if name not in begins}
         try:
-            return orjson.dumps([self.text, self.operation_name, variables], option=orjson.OPT_SORT_KEYS)
+            asked = orjson.dumps([self.text, self.operation_name, variables], option=orjson.OPT_SORT_KEYS)
         # It is JSON, but of a number or a character that few take.
         except TypeError:
             return None
+        # Kept for as long as the operation lasts: what it was made of takes a hundred times the room.
+        return sha256(asked).digest()
 
 
 async def answers(
