@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager, nullcontext
 from uuid import UUID
@@ -59,6 +58,8 @@ class EventFeed:
         self._order = EventOrder(database)
         self._wakeup = wakeup
         self._subscribers: set[Subscriber] = set()
+        # Those of somebody: at each event it is asked who of them is good, and there are fewer of them than of their streams.
+        self._streams: dict[Actor, set[Subscriber]] = {}
         # Those who are served one by one; the others are in audiences.
         self._alone: set[Subscriber] = set()
         self._audiences = Audiences(access, clock, events=self._events, position=lambda: self._position)
@@ -195,11 +196,22 @@ class EventFeed:
         self._alone.add(subscriber)
         if self._wakeup.closed:
             subscriber.end()
+        if subscriber.actor is not None:
+            self._streams.setdefault(subscriber.actor, set()).add(subscriber)
         try:
             yield subscriber
         finally:
             self._subscribers.discard(subscriber)
             self._alone.discard(subscriber)
+            self._part(subscriber)
+
+    def _part(self, subscriber: Subscriber) -> None:
+        if subscriber.actor is None:
+            return
+        mine = self._streams[subscriber.actor]
+        mine.discard(subscriber)
+        if not mine:
+            del self._streams[subscriber.actor]
 
     async def _rest(self, subscriber: Subscriber, audience: Audience, delivery: Delivery, last: EventPosition) -> EventPosition:
         """Be in an audience until it is left; up to which position it has been served then."""
@@ -226,10 +238,7 @@ class EventFeed:
 
     async def _end_unknown(self) -> None:
         """End the streams of those who may not ask any more: all of them are looked at at once, at each commit and each second."""
-        streams: dict[Actor, list[Subscriber]] = defaultdict(list)
-        for subscriber in self._subscribers:
-            if subscriber.actor is not None:
-                streams[subscriber.actor].append(subscriber)
+        streams = {actor: list(mine) for actor, mine in self._streams.items()}
         if streams:
             known = await self._access.known_among(set(streams), self._clock())
             for actor in streams.keys() - known:
