@@ -40,7 +40,7 @@ async def here(database_url: str, tmp_path: Path, clock: HeldClock) -> AsyncIter
 @asynccontextmanager
 async def started_again(here: Installation) -> AsyncIterator[Patchbay]:
     """A second process of the same server, with the same courier."""
-    async with open_patchbay(here.patchbay.settings, clock=here.clock, chance=random.Random(2), courier=True) as patchbay:
+    async with open_patchbay(here.patchbay.settings, clock=here.clock, chance=random.Random(2), courier=True, refreshes=False) as patchbay:
         with here.patchbay.database.entered():
             yield patchbay
 
