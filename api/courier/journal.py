@@ -87,7 +87,7 @@ class Journal:
         # What was not settled when it was last used, and maybe what was: the oldest first.
         self.records = sorted((record for each in segments for record in each.read(self._cipher)), key=lambda record: record.sequence)
         self._sequence = self.records[-1].sequence if self.records else 0
-        self._writing = asyncio.Lock()
+        self._writing: asyncio.Task[None] | None = None
         self._waiting: list[_Waiting] = []
 
     @classmethod
@@ -101,7 +101,11 @@ class Journal:
                 raise JournalOfAnother(folder)
             if not any(segment.epoch for segment in segments):
                 segments[0].begin(1)
-            yield cls(segments, key)
+            journal = cls(segments, key)
+            try:
+                yield journal
+            finally:
+                journal._stop()
         finally:
             for segment in segments:
                 segment.close()
@@ -118,16 +122,30 @@ class Journal:
         """
         waiting = _Waiting(payload, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
-        async with self._writing:
-            batch, self._waiting = self._waiting, []
-            if batch:
-                await self._write(batch)
+        if self._writing is None:
+            # allowed: ownerless-task: it ends once nothing waits, each who waits is told, and closing the journal cancels it
+            self._writing = asyncio.create_task(self._write_all())
         return await waiting.written
 
     def settle(self, sequence: int) -> None:
         """Forget a record: it is needed no more. Only in memory, so that it may come back when the journal is opened again."""
         for segment in self._segments:
             segment.kept.discard(sequence)
+
+    async def _write_all(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting, []
+                await self._write(batch)
+        finally:
+            self._writing = None
+
+    def _stop(self) -> None:
+        """Write nothing more: the files are about to be closed."""
+        if self._writing is not None:
+            self._writing.cancel()
+        for waiting in self._waiting:
+            _fail(waiting, OSError("the journal is closed"))
 
     async def _write(self, batch: list[_Waiting]) -> None:
         written: list[tuple[_Waiting, int]] = []
@@ -136,19 +154,20 @@ class Journal:
                 try:
                     written.append((waiting, await self._put(waiting.payload)))
                 except JournalFull as full:
-                    waiting.written.set_exception(full)
+                    _fail(waiting, full)
             await asyncio.to_thread(self._active.sync)
         except BaseException as error:
+            # What came meanwhile is not written either: behind a record that is broken nothing is read.
+            batch, self._waiting = [*batch, *self._waiting], []
             for waiting in batch:
-                if not waiting.written.done():
-                    waiting.written.set_exception(OSError("the journal was not written") if not isinstance(error, OSError) else error)
-                # Whoever waits raises it; whoever is gone does not need to.
-                waiting.written.exception()
+                _fail(waiting, error if isinstance(error, OSError) else OSError("the journal was not written"))
             if not isinstance(error, OSError):
                 raise
             return
         for waiting, sequence in written:
-            waiting.written.set_result(sequence)
+            # Whoever was cancelled meanwhile wants nothing any more.
+            if not waiting.written.done():
+                waiting.written.set_result(sequence)
 
     async def _put(self, payload: bytes) -> int:
         needed = _RECORD_BYTES + _NONCE_BYTES + len(payload) + 16
@@ -258,6 +277,13 @@ class _Segment:
 
     def _associated(self, sequence: int) -> bytes:
         return bound(LABEL, b"journal", self._identity, self.epoch.to_bytes(8, "big"), sequence.to_bytes(8, "big"))
+
+
+def _fail(waiting: _Waiting, error: Exception) -> None:
+    if not waiting.written.done():
+        waiting.written.set_exception(error)
+        # Whoever waits raises it; whoever is gone does not need to.
+        waiting.written.exception()
 
 
 def _file(folder: Path, number: int) -> Path:

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -147,7 +148,7 @@ class CourierProcess:
     def _hear(self, session: _Session, said: dict[str, Any]) -> None:
         match said["say"]:
             case "carry":
-                self._tasks.create_task(self._carry(session, said["id"], Order.from_json(said)))
+                self._carry(session, said["id"], Order.from_json(said))
             case "settle":
                 for sequence in said["sequences"]:
                     self._settle(sequence)
@@ -157,7 +158,7 @@ class CourierProcess:
             case "leave" if self._sessions == {session}:
                 self._ends.set()
 
-    async def _carry(self, session: _Session, number: int, order: Order) -> None:
+    def _carry(self, session: _Session, number: int, order: Order) -> None:
         """Tell the answer that is kept, or that of the exchange that is under way, or of a new one; or why there is none."""
         if kept := self._shelf.find(order):
             session.say({"id": number, "kept": kept.told(self._clock()).to_json()})
@@ -170,7 +171,7 @@ class CourierProcess:
             flight = self._tasks.create_task(self._exchange(session, order))
             self._flights[order.errand.key] = flight
             flight.add_done_callback(lambda _: self._flights.pop(order.errand.key))
-        session.say({"id": number} | await asyncio.shield(flight))
+        flight.add_done_callback(partial(_tell, session, number))
 
     def _refusal(self, order: Order) -> Refusal | None:
         assert self._journal is not None
@@ -189,28 +190,36 @@ class CourierProcess:
             answer = await self._http.send(order.request, deadline=order.deadline, max_bytes=order.max_bytes)
         except OutboundError as error:
             return {"failure": failure_to_json(error)}
-        kept = await self._keep(Kept(0, order.errand, answer.received(self._clock())))
-        if kept.sequence:
-            self._shelf.put(kept, session)
-        return {"kept": kept.to_json()}
+        kept = Kept(0, order.errand, answer.received(self._clock()))
+        said = kept.to_json()
+        sequence = await self._keep(kept, orjson.dumps(said))
+        if sequence:
+            self._shelf.put(Kept(sequence, kept.errand, kept.answer), session)
+        return {"kept": said | {"sequence": sequence}}
 
-    async def _keep(self, kept: Kept) -> Kept:
+    async def _keep(self, kept: Kept, written: bytes) -> int:
+        """Its sequence once it is on disk; 0 where there is no room. Raises DiskFailed."""
         assert self._journal is not None
         try:
-            sequence = await self._journal.append(orjson.dumps(kept.to_json()))
+            return await self._journal.append(written)
         except JournalFull:
             # It is told all the same, and lost only if the server dies before it saves.
             logger.warning("answer not kept", extra={"connection": str(kept.errand.connection_id)})
-            return kept
+            return 0
         except OSError as error:
             logger.critical("journal not written", extra={"error": error.strerror or type(error).__name__})
             raise DiskFailed from error
-        return Kept(sequence, kept.errand, kept.answer)
 
     def _settle(self, sequence: int) -> None:
         assert self._journal is not None
         if self._shelf.take_off(sequence):
             self._journal.settle(sequence)
+
+
+def _tell(session: _Session, number: int, flight: asyncio.Future[dict[str, Any]]) -> None:
+    """Nothing of one that failed: the courier ends with it."""
+    if not flight.cancelled() and flight.exception() is None:
+        session.say({"id": number} | flight.result())
 
 
 @contextmanager

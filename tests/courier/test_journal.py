@@ -173,6 +173,28 @@ async def test_a_disk_that_fails_is_told_to_everybody_who_waits(tmp_path: Path, 
             await journal.append(b"one")
 
 
+async def test_who_is_cancelled_while_a_record_is_written_is_in_nobody_elses_way(tmp_path: Path) -> None:
+    with Journal.opened(tmp_path, KEY, segment_bytes=SEGMENT) as journal:
+        tasks = [asyncio.create_task(journal.append(text)) for text in (b"one", b"two", b"three")]
+        await asyncio.sleep(0)
+        tasks[0].cancel()
+        came = await asyncio.gather(*tasks, return_exceptions=True)
+
+        assert (type(came[0]), came[1:]) == (asyncio.CancelledError, [2, 3])
+        assert await journal.append(b"four") == 4
+    assert payloads(tmp_path) == [b"one", b"two", b"three", b"four"]
+
+
+async def test_nothing_is_written_once_the_journal_is_closed(tmp_path: Path) -> None:
+    with Journal.opened(tmp_path, KEY, segment_bytes=SEGMENT) as journal:
+        late = asyncio.create_task(journal.append(b"late"))
+        await asyncio.sleep(0)
+
+    with pytest.raises(OSError, match="the journal is closed"):
+        await late
+    assert payloads(tmp_path) == []
+
+
 def test_room_that_is_taken_beforehand_is_the_journals(tmp_path: Path) -> None:
     take_room(tmp_path / "courier")
 
