@@ -139,7 +139,8 @@ def _uuid(value: Any) -> UUID:
 
 
 def _time(value: Any) -> datetime:
-    return (value if isinstance(value, datetime) else datetime.fromisoformat(value)).astimezone(UTC)
+    time = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    return time if time.tzinfo is UTC else time.astimezone(UTC)
 
 
 def _json(value: Any) -> Any:
