@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.fuzzing.__main__ import KINDS
+from tests.fuzzing.asking import but_for_issued
 from tests.fuzzing.scene import Run
 from tests.fuzzing.tally import Tally, Watch, watching
 
@@ -47,3 +48,11 @@ async def test_what_goes_wrong_in_a_trial_is_counted(watch: Watch) -> None:
     await watch.trials(tally, [0, 1, 2], go_wrong)
 
     assert (tally.trials, tally.crashes, tally.leaks, tally.server_errors, tally.slow) == (3, 2, 1, 0, 0)
+
+
+def test_what_was_issued_is_no_leak_and_anything_beside_it_is_looked_at() -> None:
+    issued = {"a1": "IssueCredentialSuccess", "a2": {"accessToken": "issued to who asked"}}
+
+    assert but_for_issued({"data": {"b": issued, "c": [{"name": "kept"}, issued]}}) == {
+        "data": {"b": "issued", "c": [{"name": "kept"}, "issued"]}
+    }
