@@ -138,7 +138,8 @@ class Audience:
 
     async def _write(self, payload: bytes, members: list[Member]) -> None:
         for number, member in enumerate(members, start=1):
-            if not member.left.done():
+            # Whoever read the log by itself may have it already: the log is ahead of what is told of it.
+            if not member.left.done() and member.position < self.position:
                 if member.write(payload):
                     member.position = self.position
                 else:
