@@ -26,11 +26,10 @@ def cells(field: PlannedField) -> Cells | None:
 
 
 def from_records(field: PlannedField, write: Write) -> FromRecords:
-    """What answers a field of rows. Where it is not answered from rows, it raises Unplanned."""
+    """What answers a field of rows that is not in `cells`. Where it is not answered from rows, it raises Unplanned."""
     match how(field.definition):
         case InColumn(column=column, answers=answers):
-            read = _in_column(column, answers, is_required=is_non_null_type(field.definition.type))
-            return _then(read, write if is_object_type(get_named_type(field.definition.type)) else None)
+            return _then(_in_column(column, answers, is_required=is_non_null_type(field.definition.type)), write)
         case Beside(prefix=prefix):
             return lambda run, records: write.values(run, records.beside(prefix))
     return _nothing
@@ -74,9 +73,9 @@ def _in_column(column: str, answers: AnswerAll | None, *, is_required: bool) -> 
     return values
 
 
-def _then(read: Cells, write: Write | None) -> FromRecords:
+def _then(read: Cells, write: Write) -> FromRecords:
     async def values(run: Run, records: Records) -> Sequence[Any]:
-        return read(records) if write is None else await write.values(run, read(records))
+        return await write.values(run, read(records))
 
     return values
 
