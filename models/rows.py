@@ -112,11 +112,24 @@ def _for_sqlite(parameter: object) -> object:
 
 
 def texts_of_times(values: Sequence[Any]) -> Sequence[Any]:
-    """Times of a column of `records`, none of them null, as JSON has them: datetimes where the driver gives those, else texts."""
+    """Times of a column of `records`, none of them null, as JSON has them: datetimes where the driver gives those, else texts.
+
+    On PostgreSQL `to_json(column AT TIME ZONE 'UTC')` is a text that the driver need not make a time of, to be made a text again.
+    """
     if not values or not isinstance(values[0], str):
         return values
     # All at once: each has the one space, and no end of a line.
-    return "\n".join(values).replace(" ", "T").split("\n")
+    texts = "\n".join(values)
+    if not texts.startswith('"'):
+        return texts.replace(" ", "T").split("\n")
+    if _LENGTHS_OF_TIMES.issuperset(map(len, values)):
+        return f"{texts[1:-1]}+00:00".replace('"\n"', "+00:00\n").split("\n")
+    # PostgreSQL leaves out what is nothing at the end of a fraction.
+    return [f"{value[1:-1]:0<26}+00:00" if "." in value else f"{value[1:-1]}+00:00" for value in values]
+
+
+# With microseconds and without, in quotation marks.
+_LENGTHS_OF_TIMES = frozenset({len('"2000-01-01T00:00:00.000001"'), len('"2000-01-01T00:00:00"')})
 
 
 def read_json(value: Any) -> Any:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import models
 from models import AuthenticationType, ConnectionStatus
+from models.database import texts_of_times
 
 
 class OrderField(StrEnum):
@@ -66,5 +67,6 @@ class Position:
     def of_record(cls, row: Any, order: OrderField) -> "Position":
         """As the driver has the row."""
         value = row[order.column]
-        is_text_of_time = order is not OrderField.NAME and isinstance(value, str)
-        return cls(datetime.fromisoformat(value) if is_text_of_time else value, UUID(str(row["id"])))
+        if order is not OrderField.NAME:
+            value = datetime.fromisoformat(texts_of_times([value])[0])
+        return cls(value, UUID(str(row["id"])))

@@ -17,11 +17,11 @@ from tortoise.queryset import QuerySet
 
 import models
 from api.access import Access, Actor
+from api.connections.pages import page_of_folders
 from api.connections.query import ConnectionQuery, Position
 from api.errors import NotFound
 from models import ConnectionStatus, FolderKind, fold
 from models.database import instance, rows
-from models.ordered import OrderedPage
 
 _PLACE = 'ROW_NUMBER() OVER (PARTITION BY "{each}" ORDER BY {order})'
 # The index on folder, name and id has all that is ranked by name; the rest of a row is read for the page alone.
@@ -57,8 +57,8 @@ class Reading:
     async def page(self, actor: Actor, query: ConnectionQuery, *, first: int, after: Position | None) -> Slice:
         """One page, in every folder that the actor can see or in one. An unseen folder is empty."""
         folder_ids = await self._folders(actor, query)
-        find = _ordered if query.is_plain else _searched
-        ordered = await find(folder_ids, query, first + 1, after)
+        find = page_of_folders if query.is_plain else _searched
+        ordered = await find(folder_ids, query, most=first + 1, after=after)
         await self._blank(actor, query, ordered)
         return Slice(ordered[:first], len(ordered) > first)
 
@@ -144,14 +144,7 @@ class Reading:
                 blank(connection)
 
 
-async def _ordered(folder_ids: Sequence[UUID], query: ConnectionQuery, most: int, after: Position | None) -> list[models.Connection]:
-    """A page that takes as long as itself, however many connections there are."""
-    position = None if after is None else (after.value, after.id)
-    page = OrderedPage(folder_ids, query.order.column, query.descending, most, query.statuses, position)
-    return [instance(models.Connection, row) for row in await rows(*page.statement())]
-
-
-async def _searched(folder_ids: Sequence[UUID], query: ConnectionQuery, most: int, after: Position | None) -> list[models.Connection]:
+async def _searched(folder_ids: Sequence[UUID], query: ConnectionQuery, *, most: int, after: Position | None) -> list[models.Connection]:
     """A page of what has to be looked for among all the others."""
     found = _narrowed(models.Connection.filter(folder_id__in=list(folder_ids)), query)
     column, sign, step = query.order.column, "-" if query.descending else "", "lt" if query.descending else "gt"
