@@ -244,7 +244,7 @@ class ConnectorQuery:
     ) -> ConnectorPage:
         wanted = filter or ConnectorFilter()
         cursors = Cursors(
-            info.context, "connectors", [wanted.search, wanted.category, wanted.stage, wanted.authentication_type, wanted.installed]
+            info.context, "connectors", (wanted.search, wanted.category, wanted.stage, wanted.authentication_type, wanted.installed)
         )
         start = cursors.read(after)
         installed = await info.context.patchbay.installed.all()

@@ -1,6 +1,6 @@
 """Lists of connections, wherever in the graph they hang."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -101,8 +101,8 @@ def _page_of_records(page: RecordPage, query: ConnectionQuery, cursors: Cursors,
     return page_of(nodes, cursor=end, has_next=page.has_next, count=count)
 
 
-def _binding(query: ConnectionQuery) -> list[Any]:
-    return [
+def _binding(query: ConnectionQuery) -> tuple[Hashable, ...]:
+    return (
         query.folder_id,
         query.search,
         query.connector_key,
@@ -114,7 +114,7 @@ def _binding(query: ConnectionQuery) -> list[Any]:
         query.nowhere,
         query.order,
         query.descending,
-    ]
+    )
 
 
 def _written(position: Position) -> list[str]:

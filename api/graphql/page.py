@@ -2,11 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
+import orjson
 import strawberry
 
 from api.errors import InvalidInput
@@ -55,11 +57,10 @@ class Cursors:
 
     context: Context
     kind: str
-    binding: Any = None
+    binding: Hashable = None
 
     def write(self, position: Any) -> str:
-        payload = json.dumps(position, separators=(",", ":")).encode()
-        return write_signed(payload, self.context.patchbay.vault, purpose=_PURPOSE, scope=self._scope())
+        return write_signed(orjson.dumps(position), self.context.patchbay.vault, purpose=_PURPOSE, scope=self._scope())
 
     def read(self, cursor: str | None) -> Any:
         """The position, or None for none. Raises InvalidInput for what is not a cursor of this list."""
@@ -71,8 +72,13 @@ class Cursors:
         return json.loads(payload)
 
     def _scope(self) -> bytes:
-        scope = json.dumps([self.kind, str(self.context.actor.user_id), self.binding], default=str)
-        return hashlib.sha256(scope.encode()).digest()
+        return _scope(self.kind, self.context.actor.user_id, self.binding)
+
+
+# Who asks for one page asks for the next one.
+@lru_cache(256)
+def _scope(kind: str, user_id: UUID, binding: Hashable) -> bytes:
+    return hashlib.sha256(json.dumps([kind, str(user_id), binding], default=str).encode()).digest()
 
 
 def written_name(position: NamePosition) -> list[str]:

@@ -102,7 +102,7 @@ class Webhook:
         after: After = None,
         state: Annotated[DeliveryState | None, strawberry.argument(description="Only those in this state.")] = None,
     ) -> Page[WebhookDelivery]:
-        reading, cursors = info.context.patchbay.webhooks.reading, Cursors(info.context, "webhook_deliveries", [self.row.id, state])
+        reading, cursors = info.context.patchbay.webhooks.reading, Cursors(info.context, "webhook_deliveries", (self.row.id, state))
         written = cursors.read(after)
         before = None if written is None else (datetime.fromisoformat(written[0]), UUID(written[1]))
         rows, has_next = await reading.deliveries(self.row, state=state, first=checked_first(first), before=before)
