@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.routing import Mount
+from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import graphql, routes
@@ -35,16 +35,17 @@ def create_app(settings: Settings, *, clock: Clock = utc_now, refreshes: bool = 
             app.state.patchbay = patchbay
             yield
 
+    operations, sockets = graphql.routes(settings, calls)
     return Starlette(
         routes=[
-            # What is asked most is looked for first.
             *routes.before_graphql(settings),
-            *graphql.routes(settings, calls),
+            operations,
+            sockets,
             *routes.routes(settings, calls),
             *([] if sandbox is None else [Mount("/sandbox", sandbox)]),
         ],
         lifespan=lifespan,
-        middleware=[Middleware(Entrance, settings=settings), Middleware(DatabaseOfRequest)],
+        middleware=[Middleware(Entrance, settings=settings), Middleware(DatabaseOfRequest), Middleware(OperationsFirst, route=operations)],
     )
 
 
@@ -61,6 +62,18 @@ class DatabaseOfRequest:
         with patchbay.database.entered():
             await self._app(scope, receive, send)
         return None
+
+
+class OperationsFirst:
+    """Leads operations, which most requests are, past all that looks for other doors. Their endpoint answers its errors itself."""
+
+    def __init__(self, app: ASGIApp, *, route: Route) -> None:
+        self._app = app
+        self._route = route
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_operation = scope["type"] == "http" and scope["path"] == self._route.path and scope["method"] == "POST"
+        await (self._route.app if is_operation else self._app)(scope, receive, send)
 
 
 def _sandbox(settings: Settings, clock: Clock) -> Starlette | None:

@@ -55,7 +55,8 @@ class Entrance:
         if scope["type"] not in ("http", "websocket"):
             return await self._app(scope, receive, send)
         headers = Headers(scope=scope)
-        seen = {**scope, "client": self._source(scope, headers)}
+        source = self._source(scope, headers)
+        seen = scope if source is scope["client"] else {**scope, "client": source}
         entered = self._refusal(seen, headers) or self._app
         return await entered(seen, receive, self._with_headers(send))
 

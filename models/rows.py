@@ -85,9 +85,7 @@ def _for_both(parameter: object) -> object:
         return parameter
     match parameter:
         case datetime():
-            if parameter.tzinfo is None:
-                raise TypeError("a parameter that is a time has a time zone")
-            return parameter.astimezone(UTC)
+            return _in_utc(parameter)
         case dict() | list():
             return json.dumps(parameter)
     return parameter
@@ -99,16 +97,23 @@ _AS_THEY_ARE = frozenset({str, int, float, bytes, bool, type(None)})
 def _for_sqlite(parameter: object) -> object:
     if type(parameter) in _AS_THEY_ARE:
         return parameter
-    match _for_both(parameter):
-        case UUID() as id:
-            return str(id)
-        case datetime() as time:
+    match parameter:
+        case UUID():
+            return str(parameter)
+        case datetime():
             # As Tortoise writes it. Without microseconds it has no fraction, and still sorts right: "+" is below ".".
-            return time.isoformat(" ")
-        case tuple() as ids:
-            return json.dumps([str(id) for id in ids])
-        case other:
-            return other
+            return _in_utc(parameter).isoformat(" ")
+        case tuple():
+            return json.dumps([str(id) for id in parameter])
+    return _for_both(parameter)
+
+
+def _in_utc(time: datetime) -> datetime:
+    if time.tzinfo is UTC:
+        return time
+    if time.tzinfo is None:
+        raise TypeError("a parameter that is a time has a time zone")
+    return time.astimezone(UTC)
 
 
 def texts_of_times(values: Sequence[Any]) -> Sequence[Any]:

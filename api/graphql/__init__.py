@@ -1,7 +1,7 @@
 """The graph: a door. It translates, and never decides."""
 
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 
 from api.graphql.schema import schema
@@ -10,10 +10,10 @@ from api.settings import Settings
 from api.throttling import Buckets
 
 
-def routes(settings: Settings, calls: Buckets | None = None, *, allow_get: bool = False) -> list[BaseRoute]:
+def routes(settings: Settings, calls: Buckets | None = None, *, allow_get: bool = False) -> tuple[Route, WebSocketRoute]:
     """To stand after the playground, which takes from the same address only who wants a page. `calls`: what each user may ask for."""
     view = GraphQLView(schema, calls=calls, allow_get=allow_get)
-    return [Route("/graphql", _shared(view, settings)), WebSocketRoute("/graphql", view)]
+    return Route("/graphql", _shared(view, settings)), WebSocketRoute("/graphql", view)
 
 
 def _shared(view: GraphQLView, settings: Settings) -> ASGIApp:

@@ -8,10 +8,19 @@ import orjson
 from starlette.responses import Response
 
 
+class Answer(Response):
+    """Of bytes, with its headers as they are sent."""
+
+    def __init__(self, body: bytes, media: str, status: int) -> None:
+        self.status_code = status
+        self.background = None
+        self.body = body
+        self.raw_headers = [*_headers(media), (b"content-length", b"%d" % len(body))]
+
+
 def answer_of(data: Any, media: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """JSON of this type, which nobody may keep. `headers`: more of them."""
-    response = Response(orjson.dumps(data), status)
-    response.raw_headers = [*_headers(media), *response.raw_headers]
+    response = Answer(orjson.dumps(data), media, status)
     if headers:
         response.headers.update(headers)
     return response

@@ -207,7 +207,7 @@ class People:
         row = await self._find_alive(token)
         if row is None:
             return None
-        limits = _limits(row["permissions"], row["folder_ids"], OrganizationPermission(row["organization_permissions"]), row["made_by_id"])
+        limits = _limits(row["permissions"], row["folder_ids"], row["organization_permissions"], row["made_by_id"])
         return Actor(row["user_id"], row["name"], row["administrator"], limits, source, row["token_id"])
 
     async def actor_of_session(self, cookie: Secret, *, source: str | None = None) -> Actor | None:
@@ -359,21 +359,18 @@ class People:
 def _actor(user: models.User, token: models.ApiToken | None = None, *, source: str | None = None) -> Actor:
     if token is None:
         return Actor(user.id, user.name, user.administrator, source=source)
-    organization = OrganizationPermission(token.organization_permissions)
-    limits = _limits(token.permissions, token.folder_ids, organization, token.made_by_id)
+    limits = _limits(token.permissions, token.folder_ids, token.organization_permissions, token.made_by_id)
     return Actor(user.id, user.name, user.administrator, limits=limits, source=source, token_id=token.id)
 
 
-def _limits(
-    permissions: int | None, folder_ids: Sequence[str] | None, organization: OrganizationPermission, made_by: object | None
-) -> Limits | None:
+def _limits(permissions: int | None, folder_ids: Sequence[str] | None, organization: int, made_by: object | None) -> Limits | None:
     if permissions is None and folder_ids is None and made_by is None:
         return None
     return Limits(
         permissions=Permission.every() if permissions is None else Permission(permissions),
         folder_ids=None if folder_ids is None else frozenset(UUID(folder_id) for folder_id in folder_ids),
         without_workspace=made_by is not None,
-        organization=organization,
+        organization=OrganizationPermission(organization),
     )
 
 

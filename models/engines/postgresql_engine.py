@@ -26,6 +26,10 @@ class Client(AsyncpgDBClient):
             await self.at_hand.close()
         await super()._close()
 
+    def _check_loop(self) -> bool:
+        # A database is opened and closed within one loop, and this is asked for every statement.
+        return True
+
     def acquire_connection(self) -> PoolConnectionWrapper[Any]:
         return Acquired(self, self._pool_init_lock)
 

@@ -55,6 +55,10 @@ class Client(SqliteClient):
             self._reader = None
         await super().close()
 
+    def _check_loop(self) -> bool:
+        # A database is opened and closed within one loop, and this is asked for every statement.
+        return True
+
     def _in_transaction(self) -> TransactionContext:
         return SqliteTransaction(self)
 

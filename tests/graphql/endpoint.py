@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -96,13 +96,13 @@ async def close_code(opened: ClientConnection) -> int | None:
 async def open_endpoint(here: Installation, schema: BaseSchema, **options: Any) -> AsyncIterator[Endpoint]:
     """Serve a schema as the endpoint of this installation."""
     view = GraphQLView(schema, **options)
-    routes: list[BaseRoute] = [Route("/graphql", view), WebSocketRoute("/graphql", view)]
+    routes: Sequence[BaseRoute] = [Route("/graphql", view), WebSocketRoute("/graphql", view)]
     async with open_routes(here, routes) as endpoint:
         yield endpoint
 
 
 @asynccontextmanager
-async def open_routes(here: Installation, routes: list[BaseRoute]) -> AsyncIterator[Endpoint]:
+async def open_routes(here: Installation, routes: Sequence[BaseRoute]) -> AsyncIterator[Endpoint]:
     app = Starlette(routes=routes, middleware=[Middleware(DatabaseOfRequest)])
     app.state.patchbay = here.patchbay
     people = here.patchbay.people
