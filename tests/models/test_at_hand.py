@@ -79,6 +79,51 @@ async def test_who_waits_is_given_a_connection_before_it_is_handed_on(client: Cl
     assert len(client.at_hand) == len(lent)
 
 
+async def test_who_waits_longest_is_given_the_next_one(client: Client) -> None:
+    assert client._pool is not None
+    lent = [await client.at_hand.take() for _ in range(client._pool.get_max_size())]
+    order: list[int] = []
+
+    async def wait(number: int) -> Lent:
+        taken = await client.at_hand.take()
+        order.append(number)
+        return taken
+
+    waiting = [asyncio.create_task(wait(number)) for number in range(4)]
+    await asyncio.sleep(0)
+    # One of each kind: from hand to hand, and by way of the pool.
+    for number, each in enumerate(lent[:4]):
+        await client.at_hand.give_back(each, done=number % 2 == 0)
+        async with asyncio.timeout(10):
+            await waiting[number]
+
+    assert order == [0, 1, 2, 3]
+    for each in [*lent[4:], *(task.result() for task in waiting)]:
+        await client.at_hand.give_back(each, done=True)
+    assert len(client.at_hand) == len(lent)
+
+
+@pytest.mark.parametrize("done", [True, False], ids=["handed on", "by way of the pool"])
+async def test_what_is_given_to_a_task_in_the_moment_it_is_cancelled_goes_to_the_next_one(client: Client, done: bool) -> None:
+    assert client._pool is not None
+    lent = [await client.at_hand.take() for _ in range(client._pool.get_max_size())]
+    cancelled, next_one = (asyncio.create_task(client.at_hand.take()) for _ in range(2))
+    await asyncio.sleep(0)
+
+    giving = asyncio.create_task(client.at_hand.give_back(lent[0], done=done))
+    while not giving.done():
+        await asyncio.sleep(0)
+    cancelled.cancel()
+    async with asyncio.timeout(10):
+        await asyncio.wait([cancelled])
+        taken = await next_one
+
+    assert cancelled.cancelled()
+    for each in [*lent[1:], taken]:
+        await client.at_hand.give_back(each, done=True)
+    assert len(client.at_hand) == len(lent)
+
+
 async def test_a_task_cancelled_while_it_waits_for_a_connection_holds_nothing(client: Client) -> None:
     assert client._pool is not None
     lent = [await client.at_hand.take() for _ in range(client._pool.get_max_size())]
