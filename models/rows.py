@@ -152,7 +152,8 @@ def _read(row: dict[str, Any], types: Mapping[str, type]) -> dict[str, Any]:
     return row | {name: _READERS.get(kind, kind)(row[name]) for name, kind in types.items() if row[name] is not None}
 
 
-def _uuid(value: Any) -> UUID:
+def read_uuid(value: Any) -> UUID:
+    """What a column of `records` holds that is an id."""
     return value if isinstance(value, UUID) else UUID(value)
 
 
@@ -165,4 +166,4 @@ def _json(value: Any) -> Any:
     return json.loads(value) if isinstance(value, str) else value
 
 
-_READERS: dict[type, Callable[[Any], Any]] = {UUID: _uuid, datetime: _time, dict: _json, list: _json}
+_READERS: dict[type, Callable[[Any], Any]] = {UUID: read_uuid, datetime: _time, dict: _json, list: _json}

@@ -23,7 +23,7 @@ from api.organization.accounts import create_account, email_problem, open_sessio
 from api.organization.tokens import TokenText, hash_of, new_cookie, new_token, parse_token
 from api.secret import Secret
 from models import ApiTokenKind, AuthorizationStatus, OrganizationPermission, Permission
-from models.database import database_trouble, rows, transaction
+from models.database import database_trouble, read_json, read_uuid, records, transaction
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +36,8 @@ _BAD_TOKEN = "This is no API token that works."
 _LESSER_TOKEN = "An API token that is limited, or for a machine, signs nobody in: a session has no limits."
 # A token that is good, and whose owner is: asked for with every call of a program. As `Access.known_among` has it.
 _ALIVE = """
-SELECT token.id AS token_id, token.secret_hash, token.last_used_at, token.permissions, token.organization_permissions, token.folder_ids,
-  token.made_by_id, owner.id AS user_id, owner.name, owner.administrator
+SELECT token.id AS token_id, token.secret_hash, token.permissions, token.organization_permissions, token.folder_ids, token.made_by_id,
+  token.last_used_at IS NULL OR token.last_used_at < $3 AS is_unused, owner.id AS user_id, owner.name, owner.administrator
 FROM api_token AS token JOIN user_account AS owner ON owner.id = token.user_id
 WHERE token.public_id = $1 AND token.revoked_at IS NULL AND (token.expires_at IS NULL OR token.expires_at > $2)
   AND owner.deactivated_at IS NULL
@@ -207,8 +207,9 @@ class People:
         row = await self._find_alive(token)
         if row is None:
             return None
-        limits = _limits(row["permissions"], row["folder_ids"], row["organization_permissions"], row["made_by_id"])
-        return Actor(row["user_id"], row["name"], row["administrator"], limits, source, row["token_id"])
+        limits = _limits(row["permissions"], read_json(row["folder_ids"]), row["organization_permissions"], row["made_by_id"])
+        token_id = read_uuid(row["token_id"])
+        return Actor(read_uuid(row["user_id"]), row["name"], bool(row["administrator"]), limits, source, token_id)
 
     async def actor_of_session(self, cookie: Secret, *, source: str | None = None) -> Actor | None:
         """Who is signed in with this cookie, if anyone."""
@@ -310,20 +311,19 @@ class People:
         )
         return NewToken(row, token.text())
 
-    async def _find_alive(self, token: Secret) -> dict[str, Any] | None:
+    async def _find_alive(self, token: Secret) -> Any | None:
         """What there is to know of the token and its user, where it is one and both are good; that it was used is noted."""
         parts = parse_token(token)
         if parts is None:
             return None
         now = self._clock()
-        types = {"token_id": UUID, "user_id": UUID, "administrator": bool, "last_used_at": datetime, "folder_ids": list}
-        found = await rows(_ALIVE, [parts.public_id, now], **types)
+        found = await records(_ALIVE, [parts.public_id, now, now - _LAST_USE_EVERY])
         row = found[0] if found else None
         # An unknown id is compared too, so that it takes as long as a known one.
         if not hmac.compare_digest(_NOBODY if row is None else bytes(row["secret_hash"]), parts.hash()) or row is None:
             return None
-        if row["last_used_at"] is None or row["last_used_at"] < now - _LAST_USE_EVERY:
-            await self._note_use(row["token_id"], now)
+        if row["is_unused"]:
+            await self._note_use(read_uuid(row["token_id"]), now)
         return row
 
     async def _note_use(self, token_id: UUID, now: datetime) -> None:
