@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,27 +88,39 @@ def reaching(destination: Destination, progress: Progress) -> Iterator[None]:
 
     They take the place of aiohttp's errors, which may hold the whole URL and all headers, and are never chained.
     """
-    # There since the session is: see `api.outbound.late`.
-    import aiohttp
-
-    origin = destination.origin
     token = current_destination.set(destination)
     try:
         yield
-    except aiohttp.ConnectionTimeoutError:
-        raise Unreachable(origin, Obstacle.CONNECTION, may_have_arrived=False) from None
-    except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError):
-        raise Unreachable(origin, Obstacle.TLS, may_have_arrived=False) from None
-    except aiohttp.ClientConnectorError as error:
-        raise _not_connected(error, origin) from None
-    except aiohttp.ClientResponseError as error:
-        if error.message.startswith(_HEADERS_TOO_LARGE):
-            raise AnswerTooLarge(origin, "headers") from None
-        raise Unreachable(origin, Obstacle.EXCHANGE, may_have_arrived=True) from None
-    except (aiohttp.ClientError, OSError):
-        raise Unreachable(origin, Obstacle.EXCHANGE, may_have_arrived=progress.is_connected) from None
+    except OutboundError:
+        raise
+    except Exception as error:
+        translated = _translated(error, destination.origin, progress)
+        if translated is None:
+            raise
+        raise translated from None
     finally:
         current_destination.reset(token)
+
+
+def _translated(error: Exception, origin: str, progress: Progress) -> OutboundError | None:
+    """None for what says nothing about the server."""
+    # There since the session is: see `api.outbound.late`.
+    import aiohttp
+    from aiohttp.http import HttpProcessingError
+
+    match error:
+        case aiohttp.ConnectionTimeoutError():
+            return Unreachable(origin, Obstacle.CONNECTION, may_have_arrived=False)
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
+            return Unreachable(origin, Obstacle.TLS, may_have_arrived=False)
+        case aiohttp.ClientConnectorError():
+            return _not_connected(error, origin)
+        case aiohttp.ClientResponseError() | HttpProcessingError():
+            is_large = error.message.startswith(_HEADERS_TOO_LARGE)
+            return AnswerTooLarge(origin, "headers") if is_large else Unreachable(origin, Obstacle.EXCHANGE, may_have_arrived=True)
+        case aiohttp.ClientError() | OSError():
+            return Unreachable(origin, Obstacle.EXCHANGE, may_have_arrived=progress.is_connected)
+    return None
 
 
 def _not_connected(error: "aiohttp.ClientConnectorError", origin: str) -> OutboundError:
@@ -128,10 +140,16 @@ def check_head(method: str, headers: Iterable[tuple[str, str]], origin: str) -> 
     if not _TOKEN.fullmatch(method):
         raise EgressRefused(origin, "the method is not one of HTTP")
     for name, value in headers:
-        if not _TOKEN.fullmatch(name) or name.lower() in _RESERVED_HEADERS:
+        if not _may_be_set(name):
             raise EgressRefused(origin, "a header of the request is not one that may be set")
         if _CONTROL.search(value):
             raise EgressRefused(origin, f"the header {name} holds a control character")
+
+
+# The same few names, over and over.
+@lru_cache(1000)
+def _may_be_set(name: str) -> bool:
+    return _TOKEN.fullmatch(name) is not None and name.lower() not in _RESERVED_HEADERS
 
 
 # The authorities of a system take 20 ms to load, and do not change under a running process.

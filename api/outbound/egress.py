@@ -11,6 +11,7 @@ import re
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from api.errors import PatchbayError
@@ -62,7 +63,10 @@ _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 # As browsers have it: a name whose last label is a number, also a hexadecimal one, means an IPv4 address.
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
+# What a path and a query may consist of: what is printed in ASCII, but for space and "<>\\^`{|}#
+_PATH_AND_QUERY = re.compile(r"[!$-;=?-\[\]_a-z~]*", re.ASCII)
 _MAXIMUM_URL = 16_384
+_SERVERS_REMEMBERED = 1000
 
 
 class OutboundError(PatchbayError):
@@ -102,6 +106,12 @@ class Destination:
     # Named by the operator: may be private, plain http, and on any port.
     is_allowed: bool
 
+    @property
+    def server_and_target(self) -> tuple[str, str]:
+        """Of the URL: up to the path, and from there on."""
+        end = self.url.index("/", len("https://"))
+        return self.url[:end], self.url[end:]
+
     def __repr__(self) -> str:
         return f"Destination({self.origin})"
 
@@ -140,31 +150,11 @@ class EgressGuard:
     def check(self, url: str) -> Destination:
         """The destination that a URL means. Raises EgressRefused for one that is not understood or not allowed; asks no name server."""
         match = _URL.fullmatch(url) if len(url) <= _MAXIMUM_URL else None
-        if match is None or not url.isascii() or not url.isprintable() or set(url) & set(' "<>\\^`{|}#'):
+        if match is None or not _PATH_AND_QUERY.fullmatch(rest := match["rest"] or ""):
             raise EgressRefused("That address", "it is not a plain http or https URL")
-
-        scheme, host = match["scheme"], match["host"].lower()
-        origin = f"{scheme}://{host}"
-        literal = _literal(host, origin)
-        if literal is not None:
-            host = f"[{literal}]" if literal.version == 6 else str(literal)
-            origin = f"{scheme}://{host}"
-        port = int(match["port"]) if match["port"] else _DEFAULT_PORTS[scheme]
-
-        is_allowed = not self._allowed_hosts.isdisjoint({host, f"{host}:{port}"})
-        if not is_allowed:
-            if scheme != "https":
-                raise EgressRefused(origin, "only https is allowed")
-            if port != 443:
-                raise EgressRefused(origin, "only port 443 is allowed")
-            if literal is not None and not is_public(literal):
-                raise EgressRefused(origin, "its address is not public")
-        if not 0 < port < 65536:
-            raise EgressRefused(origin, "there is no such port")
-
-        authority = host if port == _DEFAULT_PORTS[scheme] else f"{host}:{port}"
-        path_and_query = "/" + (match["rest"] or "").removeprefix("/")
-        return Destination(f"{scheme}://{authority}{path_and_query}", origin, host.strip("[]"), port, is_allowed)
+        server = _server(match["scheme"], match["host"], match["port"], self._allowed_hosts)
+        path_and_query = "/" + rest.removeprefix("/")
+        return Destination(f"{server.url}{path_and_query}", server.origin, server.host, server.port, server.is_allowed)
 
     def check_host(self, host: str, port: int, *, origin: str) -> Destination:
         """The destination of a call by another protocol than HTTP, on any port. Raises EgressRefused."""
@@ -198,6 +188,42 @@ class EgressGuard:
             public = False
         if not public:
             raise ForbiddenAddress("the address is not public")
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    url: str
+    origin: str
+    host: str
+    port: int
+    is_allowed: bool
+
+
+# Most calls go to few servers. Whether a server may be called at all does not change while it has these allowed hosts.
+@lru_cache(_SERVERS_REMEMBERED)
+def _server(scheme: str, host: str, port_text: str | None, allowed_hosts: frozenset[str]) -> _Server:
+    """Raises EgressRefused."""
+    host = host.lower()
+    origin = f"{scheme}://{host}"
+    literal = _literal(host, origin)
+    if literal is not None:
+        host = f"[{literal}]" if literal.version == 6 else str(literal)
+        origin = f"{scheme}://{host}"
+    port = int(port_text) if port_text else _DEFAULT_PORTS[scheme]
+
+    is_allowed = not allowed_hosts.isdisjoint({host, f"{host}:{port}"})
+    if not is_allowed:
+        if scheme != "https":
+            raise EgressRefused(origin, "only https is allowed")
+        if port != 443:
+            raise EgressRefused(origin, "only port 443 is allowed")
+        if literal is not None and not is_public(literal):
+            raise EgressRefused(origin, "its address is not public")
+    if not 0 < port < 65536:
+        raise EgressRefused(origin, "there is no such port")
+
+    authority = host if port == _DEFAULT_PORTS[scheme] else f"{host}:{port}"
+    return _Server(f"{scheme}://{authority}", origin, host.strip("[]"), port, is_allowed)
 
 
 def _literal(host: str, origin: str) -> IPv4Address | IPv6Address | None:

@@ -7,13 +7,9 @@ DELETE may be sent a second time where a kept connection turns out to be closed.
 
 import asyncio
 import ssl
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
-
-from multidict import CIMultiDict, CIMultiDictProxy
 
 from api.outbound.dialling import (
     AnswerTooLarge,
@@ -25,11 +21,12 @@ from api.outbound.dialling import (
     reaching,
     tls_context,
 )
-from api.outbound.egress import Destination, EgressGuard, EgressRefused, OutboundError, origin_of
+from api.outbound.egress import EgressGuard, EgressRefused, OutboundError
 from api.outbound.late import LateSession, Manner
+from api.outbound.messages import Answer, OutboundRequest
 
 if TYPE_CHECKING:
-    import aiohttp
+    from api.outbound.exchanges import Exchanges
 
 __all__ = [
     "Answer",
@@ -48,39 +45,6 @@ __all__ = [
 
 
 _CONNECTIONS = 256
-
-
-@dataclass(frozen=True, slots=True)
-class OutboundRequest:
-    method: str
-    url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | None = None
-
-    def __repr__(self) -> str:
-        size = "no" if self.body is None else f"{len(self.body)} bytes of"
-        return f"OutboundRequest({self.method} {origin_of(self.url)}, headers: {', '.join(self.headers) or 'none'}, {size} body)"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a server said. The names of headers are told apart without regard to case."""
-
-    status: int
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    # When it came, where that was earlier than now: it was kept meanwhile.
-    received_at: datetime | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "headers", CIMultiDictProxy(CIMultiDict(self.headers)))
-
-    def received(self, at: datetime) -> "Answer":
-        """The same answer, with the time at which it came."""
-        return replace(self, received_at=at)
-
-    def __repr__(self) -> str:
-        return f"Answer({self.status}, {len(self.headers)} headers, {len(self.body)} bytes)"
 
 
 class Sender(Protocol):
@@ -105,8 +69,9 @@ class OutboundClient:
     ) -> None:
         self.guard = guard
         self._ca_file = ca_file
-        manner = Manner(connections, connections_per_host, headers={"Accept-Encoding": "identity"}, without=("Content-Type",))
+        manner = Manner(connections, connections_per_host, headers={"Accept": "*/*", "Accept-Encoding": "identity"}, without=())
         self._session = LateSession(guard, ca_file, manner)
+        self._exchanges: Exchanges | None = None
 
     @property
     def tls(self) -> ssl.SSLContext:
@@ -130,33 +95,18 @@ class OutboundClient:
         check_head(request.method, request.headers.items(), destination.origin)
         progress = Progress()
         # What the first call loads is no time that the server takes.
-        session = await self._session.opened()
+        exchanges = await self._opened()
         try:
             async with asyncio.timeout(deadline.total_seconds()):
                 with reaching(destination, progress):
-                    return await self._exchange(session, request, destination, progress, max_bytes)
+                    return await exchanges.ask(request, destination, progress, max_bytes)
         except TimeoutError:
             raise DeadlineExceeded(destination.origin, deadline, may_have_arrived=progress.is_connected) from None
 
-    async def _exchange(
-        self, session: "aiohttp.ClientSession", request: OutboundRequest, destination: Destination, progress: Progress, max_bytes: int
-    ) -> Answer:
-        from yarl import URL
+    async def _opened(self) -> "Exchanges":
+        session = await self._session.opened()
+        if self._exchanges is None or self._exchanges.session is not session:
+            from api.outbound.exchanges import Exchanges
 
-        async with session.request(
-            request.method,
-            URL(destination.url, encoded=True),
-            headers=request.headers,
-            data=request.body,
-            allow_redirects=False,
-            raise_for_status=False,
-            trace_request_ctx=progress,
-        ) as response:
-            body = bytearray()
-            async for chunk in response.content.iter_any():
-                body += chunk
-                if len(body) > max_bytes:
-                    # An answer that is not read to its end costs its connection: it is not used again.
-                    response.close()
-                    raise AnswerTooLarge(destination.origin, "a body", status=response.status)
-            return Answer(response.status, response.headers, bytes(body))
+            self._exchanges = Exchanges(session)
+        return self._exchanges
