@@ -44,10 +44,20 @@ def main(folder: Path) -> int:
         _allow_open_files()
         (folder / "pid").write_text(f"{os.getpid()}\n")
         try:
-            asyncio.run(CourierProcess(folder, utc_now).serve())
+            with asyncio.Runner(loop_factory=_fast_loop) as runner:
+                runner.run(CourierProcess(folder, utc_now).serve())
         except DiskFailed:
             return _DISK_FAILED
     return 0
+
+
+def _fast_loop() -> asyncio.AbstractEventLoop:
+    """The one that uvicorn takes too, where it is to be had: it does with a sixth less."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
 
 
 def _allow_open_files() -> None:
