@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from api.outbound.egress import Destination, EgressRefused, ForbiddenAddress, OutboundError
+from api.outbound.resuming import ResumingContext
 
 if TYPE_CHECKING:
     import aiohttp
@@ -154,9 +155,9 @@ def _may_be_set(name: str) -> bool:
 
 # The authorities of a system take 20 ms to load, and do not change under a running process.
 @cache
-def tls_context(ca_file: Path | None, *, alpn: str | None = "http/1.1") -> ssl.SSLContext:
+def tls_context(ca_file: Path | None, *, alpn: str | None = "http/1.1") -> ResumingContext:
     """How certificates are verified: always, by the authorities of the system and of the operator."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = ResumingContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if alpn is not None:
         context.set_alpn_protocols([alpn])

@@ -13,6 +13,7 @@ from yarl import URL
 from api.outbound.dialling import MAXIMUM_HEADERS, AnswerTooLarge, Progress
 from api.outbound.egress import Destination
 from api.outbound.messages import Answer, OutboundRequest
+from api.outbound.resuming import ResumingContext
 
 # What may be asked twice comes to the same (RFC 9110, 9.2.2).
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
@@ -25,10 +26,11 @@ _CONNECTIONS_TRIED: Final = 2
 class Exchanges:
     """Over the connections of one session, which outlives it."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    def __init__(self, session: aiohttp.ClientSession, tls: ResumingContext) -> None:
         assert session.connector is not None
         self.session = session
         self._connector = session.connector
+        self._tls = tls
         self._always = [(name.lower(), f"{name}: {value}\r\n") for name, value in session.headers.items()]
         # How a connection to each server is asked for.
         self._servers: dict[str, aiohttp.ClientRequest] = {}
@@ -60,6 +62,7 @@ class Exchanges:
             body = await _whole(content, max_bytes)
             if body is None:
                 raise AnswerTooLarge(destination.origin, "a body", status=head.code)
+            self._tls.note(transport.get_extra_info("ssl_object"))
         except BaseException:
             # An answer that is not read to its end costs its connection: it is not used again.
             connection.close()

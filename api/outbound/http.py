@@ -108,5 +108,5 @@ class OutboundClient:
         if self._exchanges is None or self._exchanges.session is not session:
             from api.outbound.exchanges import Exchanges
 
-            self._exchanges = Exchanges(session)
+            self._exchanges = Exchanges(session, tls_context(self._ca_file))
         return self._exchanges
