@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from api.clock import seconds_since_boot
-from api.courier.wire import Errand, Kept, Order, Outbox, Refusal, Terms, address, failure_from_json, read_frame
+from api.courier.wire import Errand, Inbox, Kept, Order, Outbox, Refusal, Terms, address, failure_from_json
 from api.errors import PatchbayError, StartRefused
 
 logger = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ class Courier:
             raise NotCarried(Refusal(reply["refusal"]))
         if "failure" in reply:
             raise failure_from_json(reply["failure"])
-        return Kept.from_json(reply["kept"])
+        return Kept.from_json(reply["kept"], reply["sequence"])
 
     async def unsettled(self) -> list[tuple[Errand, int]]:
         """The answers that are kept for this server, or for one that is gone, each by its sequence. Raises CourierAway."""
@@ -113,16 +113,16 @@ class Courier:
         finally:
             self._waiting.pop(number, None)
 
-    async def _stay(self, reader: asyncio.StreamReader) -> None:
+    async def _stay(self, inbox: Inbox) -> None:
         while True:
-            await self._listen(reader)
+            await self._listen(inbox)
             logger.warning("courier went away")
-            reader = await self._connect_again()
+            inbox = await self._connect_again()
 
-    async def _listen(self, reader: asyncio.StreamReader) -> None:
+    async def _listen(self, inbox: Inbox) -> None:
         try:
             while True:
-                reply = await read_frame(reader)
+                reply = await inbox.next()
                 waiting = self._waiting.get(reply["id"])
                 if waiting is not None and not waiting.done():
                     waiting.set_result(reply)
@@ -140,7 +140,7 @@ class Courier:
             if not waiting.done():
                 waiting.set_exception(CourierAway(may_have_arrived=True))
 
-    async def _connect_again(self) -> asyncio.StreamReader:
+    async def _connect_again(self) -> Inbox:
         while True:
             try:
                 return await self._connect()
@@ -149,13 +149,13 @@ class Courier:
                 logger.exception("courier not started")
                 await asyncio.sleep(_TRY_AGAIN_SECONDS)
 
-    async def _connect(self) -> asyncio.StreamReader:
+    async def _connect(self) -> Inbox:
         """To the courier that is there, or to a new one. Raises StartRefused."""
         until = seconds_since_boot() + _STARTS_WITHIN_SECONDS
         while seconds_since_boot() < until:
-            reader = await self._meet()
-            if reader is not None:
-                return reader
+            inbox = await self._meet()
+            if inbox is not None:
+                return inbox
             self._start()
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
         raise StartRefused(
@@ -163,20 +163,20 @@ class Courier:
             "Mend what it says there, or set PATCHBAY_COURIER=off to do without its protection.",
         )
 
-    async def _meet(self) -> asyncio.StreamReader | None:
+    async def _meet(self) -> Inbox | None:
         """Introduce ourselves to the courier that listens; None where none does, or where it takes no one like us. Raises StartRefused."""
         try:
             async with asyncio.timeout(_CONNECTS_WITHIN_SECONDS):
                 with address(self._folder) as path:
                     reader, writer = await asyncio.open_unix_connection(path)
-                outbox = Outbox(writer)
+                inbox, outbox = Inbox(reader), Outbox(writer)
                 outbox.say(self._hello)
-                reply = await read_frame(reader)
+                reply = await inbox.next()
         except (EOFError, OSError, ValueError):
             return None
         if "courier" in reply:
             self._outbox, self.id = outbox, reply["courier"]
-            return reader
+            return inbox
         outbox.close()
         if reply["refused"] is not None:
             raise StartRefused(reply["refused"])

@@ -155,7 +155,7 @@ class Journal:
                     written.append((waiting, await self._put(waiting.payload)))
                 except JournalFull as full:
                     _fail(waiting, full)
-            await asyncio.to_thread(self._active.sync)
+            await self._sync()
         except BaseException as error:
             # What came meanwhile is not written either: behind a record that is broken nothing is read.
             batch, self._waiting = [*batch, *self._waiting], []
@@ -174,12 +174,17 @@ class Journal:
         if self._active.room < needed:
             if self._other.kept or self._other.capacity < needed:
                 raise JournalFull
-            await asyncio.to_thread(self._active.sync)
+            await self._sync()
             self._other.begin(self._active.epoch + 1)
             self._active = self._other
         self._sequence += 1
         self._active.put(self._sequence, payload, self._cipher)
         return self._sequence
+
+    async def _sync(self) -> None:
+        # Not by the thread: it may outlive the file, whose number is then another's.
+        self._active.write()
+        await asyncio.to_thread(self._active.sync)
 
     @property
     def _other(self) -> "_Segment":
@@ -195,6 +200,8 @@ class _Segment:
         self.is_of_another = False
         self._identity = bytes(16)
         self._end = _HEADER_BYTES
+        # What was put and is yet to be written, just before the end.
+        self._unwritten: list[bytes] = []
         # The sequences of its records that are still needed.
         self.kept: set[int] = set()
         try:
@@ -227,9 +234,14 @@ class _Segment:
         nonce = os.urandom(_NONCE_BYTES)
         sealed = nonce + cipher.encrypt(nonce, payload, self._associated(sequence))
         head = len(sealed).to_bytes(4, "big") + self._checksum(sequence, sealed) + sequence.to_bytes(8, "big")
-        self._write(head + sealed, self._end)
+        self._unwritten += (head, sealed)
         self._end += len(head) + len(sealed)
         self.kept.add(sequence)
+
+    def write(self) -> None:
+        """All that was put, in one go."""
+        records, self._unwritten = b"".join(self._unwritten), []
+        self._write(records, self._end - len(records))
 
     def read(self, cipher: AESGCM) -> Iterator[Record]:
         """Its records, up to the first that is none; the next one is written there."""

@@ -9,8 +9,8 @@ import socket
 import struct
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ import orjson
 from api.clock import Clock, seconds_since_boot
 from api.courier.journal import Journal, JournalFull, JournalOfAnother
 from api.courier.shelf import Key, Shelf
-from api.courier.wire import Kept, Order, Outbox, Refusal, Terms, address, failure_to_json, read_frame
+from api.courier.wire import Inbox, Kept, Order, Outbox, Refusal, Terms, address, failure_to_json
 from api.outbound.http import EgressGuard, OutboundClient, OutboundError
 
 logger = logging.getLogger(__name__)
@@ -38,6 +38,15 @@ class _Session(Outbox):
     """One server that is connected."""
 
 
+@dataclass(slots=True)
+class _Flight:
+    """An exchange that is under way."""
+
+    # Who waits for its answer, each with the number of the order.
+    listeners: list[tuple[_Session, int]]
+    task: "asyncio.Task[None] | None" = None
+
+
 class CourierProcess:
     """Carries errands for as long as `serve` runs. It learns its key and its terms from the first server that comes."""
 
@@ -51,7 +60,7 @@ class CourierProcess:
         self._http: OutboundClient | None = None
         self._tasks = asyncio.TaskGroup()
         self._sessions: set[_Session] = set()
-        self._flights: dict[Key, asyncio.Future[dict[str, Any]]] = {}
+        self._flights: dict[Key, _Flight] = {}
         self._shelf = Shelf()
         self._ends = asyncio.Event()
         self._alone_since = seconds_since_boot()
@@ -93,18 +102,18 @@ class CourierProcess:
                 pass
 
     async def _landed(self) -> None:
-        while self._flights:
-            await asyncio.wait(self._flights.values())
+        while under_way := [flight.task for flight in self._flights.values() if flight.task is not None]:
+            await asyncio.wait(under_way)
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One server, from its first word to its last."""
-        session = _Session(writer)
+        session, inbox = _Session(writer), Inbox(reader)
         try:
-            if _is_stranger(writer) or not await self._introduce(session, await read_frame(reader)):
+            if _is_stranger(writer) or not await self._introduce(session, await inbox.next()):
                 return
             self._sessions.add(session)
             while True:
-                self._hear(session, await read_frame(reader))
+                self._hear(session, await inbox.next())
         except (EOFError, OSError, ValueError, KeyError):
             # It is gone, or speaks another language: either way this was its last word.
             pass
@@ -135,7 +144,7 @@ class CourierProcess:
     async def _open(self, key: bytes, terms: Terms) -> None:
         self._journal = self._resources.enter_context(Journal.opened(self._folder, key, segment_bytes=terms.segment_bytes))
         for record in self._journal.records:
-            self._shelf.put(Kept.from_json(orjson.loads(record.payload) | {"sequence": record.sequence}), None)
+            self._shelf.put(Kept.from_json(orjson.loads(record.payload), record.sequence), None)
         client = OutboundClient(
             EgressGuard(terms.egress_allow),
             ca_file=terms.ca_file,
@@ -161,17 +170,26 @@ class CourierProcess:
     def _carry(self, session: _Session, number: int, order: Order) -> None:
         """Tell the answer that is kept, or that of the exchange that is under way, or of a new one; or why there is none."""
         if kept := self._shelf.find(order):
-            session.say({"id": number, "kept": kept.told(self._clock()).to_json()})
+            session.say({"id": number, "sequence": kept.sequence, "kept": kept.told(self._clock()).to_json()})
             return
-        flight = self._flights.get(order.errand.key)
-        if flight is None:
-            if refusal := self._refusal(order):
-                session.say({"id": number, "refusal": refusal})
-                return
-            flight = self._tasks.create_task(self._exchange(session, order))
-            self._flights[order.errand.key] = flight
-            flight.add_done_callback(lambda _: self._flights.pop(order.errand.key))
-        flight.add_done_callback(partial(_tell, session, number))
+        if flight := self._flights.get(order.errand.key):
+            flight.listeners.append((session, number))
+            return
+        if refusal := self._refusal(order):
+            session.say({"id": number, "refusal": refusal})
+            return
+        flight = self._flights[order.errand.key] = _Flight([(session, number)])
+        flight.task = self._tasks.create_task(self._fly(flight, order))
+
+    async def _fly(self, flight: _Flight, order: Order) -> None:
+        """Exchange, and tell the answer to whoever waits for it. Raises DiskFailed, with which the courier ends: it tells nothing."""
+        owner, _ = flight.listeners[0]
+        try:
+            answer = await self._exchange(owner, order)
+        finally:
+            del self._flights[order.errand.key]
+        for session, number in flight.listeners:
+            session.say({"id": number} | answer)
 
     def _refusal(self, order: Order) -> Refusal | None:
         assert self._journal is not None
@@ -191,11 +209,11 @@ class CourierProcess:
         except OutboundError as error:
             return {"failure": failure_to_json(error)}
         kept = Kept(0, order.errand, answer.received(self._clock()))
-        said = kept.to_json()
-        sequence = await self._keep(kept, orjson.dumps(said))
+        written = orjson.dumps(kept.to_json())
+        sequence = await self._keep(kept, written)
         if sequence:
             self._shelf.put(Kept(sequence, kept.errand, kept.answer), session)
-        return {"kept": said | {"sequence": sequence}}
+        return {"sequence": sequence, "kept": orjson.Fragment(written)}
 
     async def _keep(self, kept: Kept, written: bytes) -> int:
         """Its sequence once it is on disk; 0 where there is no room. Raises DiskFailed."""
@@ -214,12 +232,6 @@ class CourierProcess:
         assert self._journal is not None
         if self._shelf.take_off(sequence):
             self._journal.settle(sequence)
-
-
-def _tell(session: _Session, number: int, flight: asyncio.Future[dict[str, Any]]) -> None:
-    """Nothing of one that failed: the courier ends with it."""
-    if not flight.cancelled() and flight.exception() is None:
-        session.say({"id": number} | flight.result())
 
 
 @contextmanager

@@ -7,6 +7,7 @@ message of a server names its own, and a courier of another one is replaced.
 import asyncio
 import base64
 import os
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,11 +22,12 @@ import orjson
 from api.courier.journal import SEGMENT_BYTES
 from api.outbound.http import Answer, AnswerTooLarge, DeadlineExceeded, EgressRefused, Obstacle, OutboundError, OutboundRequest, Unreachable
 
-VERSION: Final = 2
+VERSION: Final = 3
 # Exchanges, in all and with one host, where no more are asked for.
 AT_ONCE: Final = 256
 AT_ONCE_WITH_HOST: Final = 64
 _LARGEST_FRAME: Final = 4 * 1024 * 1024
+_READ_AT_ONCE: Final = 256 * 1024
 # The length of a path that a Unix socket takes; without /proc there is no way around it.
 _LONGEST_ADDRESS: Final = 100
 
@@ -143,9 +145,9 @@ class Kept:
     age: timedelta = timedelta()
 
     def to_json(self) -> dict[str, Any]:
+        """Without its sequence, which is known once it is written."""
         answer = self.answer
         return self.errand.to_json() | {
-            "sequence": self.sequence,
             "status": answer.status,
             # As plain texts: they come in a kind of their own.
             "headers": {str(name): value for name, value in answer.headers.items()},
@@ -155,9 +157,9 @@ class Kept:
         }
 
     @classmethod
-    def from_json(cls, said: Mapping[str, Any]) -> Self:
+    def from_json(cls, said: Mapping[str, Any], sequence: int) -> Self:
         answer = Answer(said["status"], said["headers"], _bytes(said["body"]), datetime.fromisoformat(said["received_at"]))
-        return cls(said["sequence"], Errand.from_json(said), answer, timedelta(seconds=said["age"]))
+        return cls(sequence, Errand.from_json(said), answer, timedelta(seconds=said["age"]))
 
     def told(self, now: datetime) -> Self:
         assert self.answer.received_at is not None
@@ -220,13 +222,35 @@ class Outbox:
             self._writer.write(b"".join(frames))
 
 
-async def read_frame(reader: asyncio.StreamReader) -> dict[str, Any]:
-    """The next message. Raises EOFError at the end, and where what comes is none."""
-    length = int.from_bytes(await reader.readexactly(4), "big")
-    if length > _LARGEST_FRAME:
-        raise EOFError("a frame is larger than any")
-    message: dict[str, Any] = orjson.loads(await reader.readexactly(length))
-    return message
+class Inbox:
+    """What the other end says: all that has come is read in one go, and heard one by one."""
+
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        self._reader = reader
+        self._unread = bytearray()
+        self._messages: deque[dict[str, Any]] = deque()
+
+    async def next(self) -> dict[str, Any]:
+        """The next message. Raises EOFError at the end, ValueError where what comes is none, and OSError."""
+        while not self._messages:
+            came = await self._reader.read(_READ_AT_ONCE)
+            if not came:
+                raise EOFError("the other end is gone")
+            self._unread += came
+            self._take()
+        return self._messages.popleft()
+
+    def _take(self) -> None:
+        begin = 0
+        while (body := begin + 4) <= len(self._unread):
+            end = body + int.from_bytes(self._unread[begin:body], "big")
+            if end - body > _LARGEST_FRAME:
+                raise ValueError("a frame is larger than any")
+            if end > len(self._unread):
+                break
+            self._messages.append(orjson.loads(self._unread[body:end]))
+            begin = end
+        del self._unread[:begin]
 
 
 @contextmanager

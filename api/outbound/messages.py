@@ -32,7 +32,8 @@ class Answer:
     received_at: datetime | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "headers", CIMultiDictProxy(CIMultiDict(self.headers)))
+        if not isinstance(self.headers, CIMultiDictProxy):
+            object.__setattr__(self, "headers", CIMultiDictProxy(CIMultiDict(self.headers)))
 
     def received(self, at: datetime) -> "Answer":
         """The same answer, with the time at which it came."""
