@@ -134,6 +134,14 @@ async def test_it_is_begun_anew_once_nothing_of_it_is_needed(tmp_path: Path) -> 
         assert await journal.append(b"next") == 101
 
 
+async def test_what_comes_at_once_may_go_on_in_the_other_segment(tmp_path: Path) -> None:
+    texts = [bytes([number]) * (SEGMENT // 8) for number in range(12)]
+    with Journal.opened(tmp_path, KEY, segment_bytes=SEGMENT) as journal:
+        assert await asyncio.gather(*(journal.append(text) for text in texts)) == list(range(1, 13))
+
+    assert payloads(tmp_path) == texts
+
+
 async def test_full_it_says_so_and_keeps_what_it_has(tmp_path: Path) -> None:
     text = bytes(900_000)
     with Journal.opened(tmp_path, KEY, segment_bytes=SEGMENT) as journal:
