@@ -28,8 +28,8 @@ class Exchanges:
 
     def __init__(self, session: aiohttp.ClientSession, tls: ResumingContext) -> None:
         assert session.connector is not None
-        self.session = session
         self._connector = session.connector
+        self._timeout = session.timeout
         self._tls = tls
         self._always = [(name.lower(), f"{name}: {value}\r\n") for name, value in session.headers.items()]
         # How a connection to each server is asked for.
@@ -76,7 +76,7 @@ class Exchanges:
     async def _connected(self, server: str) -> aiohttp.connector.Connection:
         request = self._servers.get(server) or self._met(server)
         for _ in range(_CONNECTIONS_TRIED):
-            connection = await self._connector.connect(request, [], self.session.timeout)
+            connection = await self._connector.connect(request, [], self._timeout)
             if connection.protocol is not None and not connection.protocol.should_close:
                 return connection
             # On a kept one the server said something unasked: that must not be taken for the answer to what is asked next.

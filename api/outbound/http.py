@@ -83,6 +83,7 @@ class OutboundClient:
         return self
 
     async def __aexit__(self, *ending: object) -> None:
+        self._exchanges = None
         await self._session.__aexit__(None, None, None)
 
     async def send(self, request: OutboundRequest, *, deadline: timedelta, max_bytes: int) -> Answer:
@@ -95,7 +96,7 @@ class OutboundClient:
         check_head(request.method, request.headers.items(), destination.origin)
         progress = Progress()
         # What the first call loads is no time that the server takes.
-        exchanges = await self._opened()
+        exchanges = self._exchanges or await self._opened()
         try:
             async with asyncio.timeout(deadline.total_seconds()):
                 with reaching(destination, progress):
@@ -105,8 +106,7 @@ class OutboundClient:
 
     async def _opened(self) -> "Exchanges":
         session = await self._session.opened()
-        if self._exchanges is None or self._exchanges.session is not session:
-            from api.outbound.exchanges import Exchanges
+        from api.outbound.exchanges import Exchanges
 
-            self._exchanges = Exchanges(session, tls_context(self._ca_file))
+        self._exchanges = Exchanges(session, tls_context(self._ca_file))
         return self._exchanges
