@@ -5,6 +5,7 @@ It stays small, and is there at once: nothing of `models` is imported, which bri
 
 import asyncio
 import fcntl
+import gc
 import logging
 import os
 import resource
@@ -27,6 +28,8 @@ _WAIT_FOR_FORMER_SECONDS = 40.0
 _LOOK_AGAIN_SECONDS = 0.05
 _LOG_BYTES = 1_000_000
 _OPEN_FILES = 16_384
+# Nearly all that an exchange makes is gone with it. Looking for the rest after every 700 objects took a tenth of its time.
+_OBJECTS_UNTIL_CYCLES_ARE_SOUGHT = 10_000
 # sysexits.h: EX_IOERR, EX_TEMPFAIL.
 _DISK_FAILED = 74
 _ANOTHER_RUNS = 75
@@ -43,6 +46,7 @@ def main(folder: Path) -> int:
             return _ANOTHER_RUNS
         _allow_open_files()
         (folder / "pid").write_text(f"{os.getpid()}\n")
+        gc.set_threshold(_OBJECTS_UNTIL_CYCLES_ARE_SOUGHT)
         try:
             with asyncio.Runner(loop_factory=_fast_loop) as runner:
                 runner.run(CourierProcess(folder, utc_now).serve())
