@@ -94,6 +94,7 @@ def reaching(destination: Destination, progress: Progress) -> Iterator[None]:
         yield
     except OutboundError:
         raise
+    # Whatever is not of aiohttp passes; it has names for its errors only once it is loaded.
     except Exception as error:
         translated = _translated(error, destination.origin, progress)
         if translated is None:

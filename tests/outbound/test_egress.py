@@ -117,6 +117,17 @@ REFUSED_URLS = [
 ]
 
 
+def test_what_one_guard_allows_another_that_does_not_refuses_each_time() -> None:
+    generous, strict = EgressGuard(frozenset({"10.0.0.1:8080"})), EgressGuard()
+
+    for _ in range(2):
+        assert generous.check("http://10.0.0.1:8080/token").is_allowed
+        with pytest.raises(EgressRefused):
+            strict.check("http://10.0.0.1:8080/token")
+        with pytest.raises(EgressRefused):
+            generous.check("http://10.0.0.1:8081/token")
+
+
 @pytest.mark.parametrize("address", REFUSED_V4 + REFUSED_V6)
 def test_an_address_that_is_not_of_the_public_internet_is_refused(address: str) -> None:
     assert not is_public(ip_address(address))
