@@ -5,6 +5,7 @@ ready, and then each line that comes with a `Round`.
 """
 
 import asyncio
+import gc
 import json
 import os
 import ssl
@@ -149,12 +150,14 @@ def _courier_of(order: Order) -> int | None:
     return int(file.read_text()) if file.exists() else None
 
 
-async def main() -> None:
+async def answer_orders() -> None:
     order = Order(**json.loads(sys.stdin.readline()))
     configure_logging("INFO")
     side = _patchbay if order.side == "patchbay" else _bare
     async with side(order) as (prepare, ask):
         courier = _courier_of(order)
+        # As a server does once it stands.
+        gc.freeze()
 
         def spent() -> tuple[float, float]:
             return _processor_seconds(os.getpid()), 0 if courier is None else _processor_seconds(courier)
@@ -168,5 +171,13 @@ async def main() -> None:
             print(json.dumps(asdict(Round(seconds, after[0] - before[0], after[1] - before[1]))), flush=True)
 
 
+def main() -> None:
+    # Not at the top: it is for this process alone. Both sides run in the loop in which a server runs.
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(answer_orders())
+
+
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()
