@@ -11,8 +11,8 @@ import base64
 import json
 import re
 import secrets
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from urllib.parse import parse_qsl, quote_plus, urlencode, urlsplit
 
@@ -129,6 +129,8 @@ class OAuthClient:
             [refresh_token],
         )
         refresh_expires_at = tokens.refresh_expires_at
+        if tokens.refresh_token is not None and tokens.scopes is not None and (refresh_expires_at or server.refresh_lifetime is None):
+            return tokens
         if refresh_expires_at is None and server.refresh_lifetime is not None:
             # It was used just now, and lives on from here, whether or not it comes back.
             refresh_expires_at = self._clock() + server.refresh_lifetime
@@ -194,7 +196,7 @@ class OAuthClient:
             method=endpoint.method,
             whole_body=endpoint.body,
         )
-        parse_revocation_answer(answer, self._clock(), secrets=_with_client_secrets(sent, client))
+        parse_revocation_answer(answer, self._clock(), secrets=_Sent(sent, client))
 
     async def _ask_for_tokens(
         self,
@@ -236,7 +238,7 @@ class OAuthClient:
             whole_body=server.token_body,
         )
         # An answer that was kept counts from when it came.
-        return parse_token_answer(answer, server, answer.received_at or self._clock(), secrets=_with_client_secrets(sent, client))
+        return parse_token_answer(answer, server, answer.received_at or self._clock(), secrets=_Sent(sent, client))
 
     async def _send(
         self,
@@ -328,13 +330,20 @@ def _basic(user: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
-def _with_client_secrets(sent: Collection[Secret], client: ClientCredentials | None) -> list[Secret]:
-    """All that was sent in secret, also in the forms in which Basic authentication sends it."""
-    if client is None or client.client_secret is None:
-        return list(sent)
-    secret = client.client_secret.reveal()
-    pairs = [(client.client_id, secret), (quote_plus(client.client_id), quote_plus(secret))]
-    return [*sent, client.client_secret, *(Secret(_basic(*pair).removeprefix("Basic ")) for pair in pairs)]
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """All that was sent in secret, also in the forms in which Basic authentication sends it: told only where something is refused."""
+
+    secrets: Iterable[Secret]
+    client: ClientCredentials | None
+
+    def __iter__(self) -> Iterator[Secret]:
+        yield from self.secrets
+        if self.client is not None and self.client.client_secret is not None:
+            id, secret = self.client.client_id, self.client.client_secret
+            yield secret
+            for pair in ((id, secret.reveal()), (quote_plus(id), quote_plus(secret.reveal()))):
+                yield Secret(_basic(*pair).removeprefix("Basic "))
 
 
 def _with_scopes(tokens: TokenSet, scopes: Sequence[str]) -> TokenSet:
