@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from api.catalog.catalog import Catalog
 from api.connections.clock_watch import ClockWatch
 from api.connections.pacing import Held, Pacing, Visit
-from api.connections.provider import Provider
+from api.connections.providers import Providers
 from api.connections.schedule import LATE, ORDINARY, places_of_late, priority_of
 from models import ConnectionStatus
 from models.leases import Due, Lease, Postponed, Term, claim_due, put_off
@@ -36,7 +36,7 @@ class Claimed:
 
 class Admission:
     def __init__(self, *, catalog: Catalog, pacing: Pacing, watch: ClockWatch, chance: random.Random) -> None:
-        self._catalog = catalog
+        self._providers = Providers(catalog)
         self._pacing = pacing
         self._watch = watch
         self._chance = chance
@@ -92,11 +92,9 @@ class Admission:
     def _visit(self, due: Due) -> Visit | None:
         """What it is about; None for a connection of which nothing can be known: its attempt tells why."""
         try:
-            connector = self._catalog.find_version(due.connector_key, due.connector_version)
-            option = None if connector is None else connector.find_option(due.authentication_type, due.option_key)
-            if connector is None or option is None:
+            provider = self._providers.find(due.connector_key, due.connector_version, due.authentication_type, due.option_key, due.site)
+            if provider is None:
                 return None
-            provider = Provider(connector, option, due.site)
             asked = Visit.exchange if due.renewable else Visit.proof
             return asked(due.lease.connection_id, due.oauth_app_id, provider)
         # One that is broken must not stop all others.

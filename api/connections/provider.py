@@ -4,28 +4,32 @@ import base64
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from urllib.parse import quote, urlencode, urlsplit
 
 from api.catalog.connector import Connector, Option
-from api.catalog.grant import Assertion, Discovery, Grant, Pkce, Revocation
+from api.catalog.grant import Discovery, Grant, Revocation
 from api.catalog.template import Template
 from api.catalog.using import AwsSignature, PlacementLocation, Signature, Verification
 from api.connections.presentation import Presentation
 from api.connections.secrets import Secrets
-from api.oauth import tokens
+from api.connections.servers import Renderer, client_authentication, server_of
 from api.oauth.signing import AwsCredentials, OAuth1Credentials, sign_for_aws, sign_with_oauth1
-from api.oauth.tokens import AuthorizationServer, BodyFormat, ClientAuthentication, ClientCredentials, RevocationEndpoint, TokenPaths
+from api.oauth.tokens import AuthorizationServer, BodyFormat, ClientCredentials, RevocationEndpoint
 from api.outbound.http import OutboundRequest
 from api.outbound.logins import Login
 from api.secret import Secret
 
 _ACCEPT_JSON = {"Accept": "application/json"}
 _ORIGIN = re.compile("(https?://)?[^/?#]*")
+# What a server may name that is neither the connector's nor in a field.
+_OF_A_REQUEST = frozenset({"client_id", "client_secret", "redirect_uri", "access_token"})
 # Whoever takes one of these takes any.
 _ANY_HOST = ("host.example", "https://host.example", "https://host.example/token")
 
 
-@dataclass(frozen=True, slots=True)
+# Without slots: what is worked out of it is kept with it.
+@dataclass(frozen=True)
 class Provider:
     """What a connection talks to. `site` are its values that are no secret."""
 
@@ -37,7 +41,7 @@ class Provider:
     def name(self) -> str:
         return self.connector.name
 
-    @property
+    @cached_property
     def host(self) -> str:
         """The host that renews the credential, or else proves it."""
         grant = self.option.grant
@@ -81,7 +85,7 @@ class Provider:
             return self.option.login.host.render(self._values()).lower()
         templates = url, self.option.base_url, self.connector.base_url
         # Most are the same for everybody.
-        render = _Renderer(self._values() if any(template is not None and template.names for template in templates) else {})
+        render = Renderer(self._values() if any(template is not None and template.names for template in templates) else {})
         for template in templates:
             if known := render.known(template):
                 return urlsplit(known).netloc.lower()
@@ -120,49 +124,26 @@ class Provider:
         self, *, secrets: Secrets | None = None, client: ClientCredentials | None = None, redirect_uri: str = ""
     ) -> AuthorizationServer:
         """The provider's authorization server. Only for options that have tokens."""
-        grant, client = self.grant, client or ClientCredentials("")
+        shared = self._shared_server
+        fields = {} if secrets is None else secrets.fields
+        if shared is not None and shared.named.isdisjoint(fields):
+            return replace(shared.server, secrets=tuple(fields.values())) if fields else shared.server
+        client = client or ClientCredentials("")
         values = self._values(secrets) | {"client_id": client.client_id, "redirect_uri": redirect_uri}
         if client.client_secret is not None:
             values["client_secret"] = client.client_secret.reveal()
-        render = _Renderer(values)
-        refresh = grant.refresh
-        return AuthorizationServer(
-            # Before the callback it may name a value that is still to come.
-            token_url=render.known(grant.token_url) or "",
-            token_method=grant.token_method,
-            refresh_method=refresh.method,
-            grant_type=grant.grant_type,
-            token_body=None if grant.token_body is None else Secret(grant.token_body.render_document(values)),
-            token_basic=None
-            if grant.token_basic is None
-            else (render.text(grant.token_basic.username), Secret(render.text(grant.token_basic.password))),
-            assertion=None if grant.assertion is None else _assertion(grant.assertion, render),
-            authorize_url=render.optional(grant.authorize_url),
-            refresh_url=render.known(refresh.url),
-            revoke_url=None,
-            issuer=render.optional(grant.issuer),
-            sends_issuer=grant.sends_issuer,
-            client_authentication=ClientAuthentication(grant.client_authentication),
-            refresh_client_authentication=_client_authentication(refresh.client_authentication),
-            pkce=grant.pkce is not Pkce.UNSUPPORTED,
-            scope_parameter=grant.scope_parameter,
-            scope_separator=grant.scope_separator,
-            granted_scope_separator=grant.granted_scope_separator,
-            body_format=BodyFormat(grant.body_format),
-            scope_parameters={Template(scope.name).render(values): scope.parameter for scope in self.option.scopes if scope.parameter},
-            authorize_parameters=render.all(grant.authorize_parameters),
-            token_parameters=render.all(grant.token_parameters),
-            refresh_parameters=render.all(refresh.parameters),
-            token_headers=render.all(grant.token_headers),
-            paths=TokenPaths(**grant.token_paths),
-            refresh_paths=None if refresh.token_paths is None else TokenPaths(**refresh.token_paths),
-            accepts_form_answer=grant.accepts_form_answer,
-            token_types=frozenset(grant.token_types),
-            default_lifetime=grant.default_lifetime,
-            refresh_lifetime=grant.refresh_lifetime,
-            capture=grant.token_capture,
-            secrets=() if secrets is None else tuple(secrets.fields.values()),
-        )
+        return replace(server_of(self.grant, self.option, Renderer(values)), secrets=tuple(fields.values()))
+
+    @cached_property
+    def _shared_server(self) -> "_Shared | None":
+        """The server for all who have no values of their own for what it names; None where it names what is of each request."""
+        render = Renderer(self._values())
+        try:
+            server = server_of(self.grant, self.option, render)
+        # What is named is to come: it is among the secrets, or of the request.
+        except KeyError:
+            return None
+        return None if render.named & _OF_A_REQUEST else _Shared(server, frozenset(render.named))
 
     def client(self, secrets: Secrets) -> ClientCredentials:
         """The client that was typed in, for a grant without an app. One that names none has an empty id."""
@@ -172,7 +153,7 @@ class Provider:
     def verification(self, verification: Verification, secrets: Secrets) -> OutboundRequest:
         """The request that proves the credential, with the credential put in. Raises UnusableKey."""
         values = self._values(secrets)
-        render = _Renderer(values)
+        render = Renderer(values)
         headers = render.all(verification.headers)
         body = None
         if verification.body is not None:
@@ -186,7 +167,7 @@ class Provider:
     def discovery(self, discovery: Discovery, secrets: Secrets) -> OutboundRequest:
         """The request that finds the account which a grant is for."""
         values = self._values(secrets)
-        headers = _Renderer(values).all(discovery.headers)
+        headers = Renderer(values).all(discovery.headers)
         request = OutboundRequest(discovery.method, discovery.url.render(values), _ACCEPT_JSON | headers)
         return request if headers else self._asking(request, values, self.option.signature)
 
@@ -194,7 +175,7 @@ class Provider:
         """The login that proves the credential, where that is no request."""
         if self.option.login is None:
             raise TypeError(f"{self.connector.key} has no login in {self.option.key}")
-        login, render = self.option.login, _Renderer(self._values(secrets))
+        login, render = self.option.login, Renderer(self._values(secrets))
         return Login(
             protocol=login.protocol,
             host=render.text(login.host),
@@ -217,14 +198,14 @@ class Provider:
         }
         values = self._values(secrets) | {name: value.reveal() for name, value in known.items() if value is not None}
         values |= {"client_id": client.client_id} | ({} if account is None else {"account": account})
-        render = _Renderer(values)
+        render = Renderer(values)
         sent = {name: value for name, value in revocation.parameters.items() if value.names <= values.keys()}
         # An id or a token is one step of a path, or one value of a query, whatever it holds.
         quoted = {name: quote(values[name], safe="") for name in ("client_id", "token", "access_token", "refresh_token") if name in values}
         return RevocationEndpoint(
             url=revocation.url.render(values | quoted),
             method=revocation.method,
-            client_authentication=_client_authentication(revocation.client_authentication),
+            client_authentication=client_authentication(revocation.client_authentication),
             body_format=BodyFormat(revocation.body_format),
             body=None if revocation.body is None else Secret(revocation.body.render_document(values)),
             parameters={name: Secret(value) for name, value in render.all(sent).items()},
@@ -233,7 +214,7 @@ class Provider:
 
     def base_url(self, secrets: Secrets) -> str | None:
         """Where its API is. It may be secret: some take their key as a part of the path."""
-        return _Renderer(self._values(secrets)).known(self.connector.base_url_for(self.option))
+        return Renderer(self._values(secrets)).known(self.connector.base_url_for(self.option))
 
     @property
     def presented_names(self) -> frozenset[str]:
@@ -258,7 +239,7 @@ class Provider:
         return _signed(replace(request, headers={**_ACCEPT_JSON, **request.headers}), signature, values)
 
     def _presentation(self, values: Mapping[str, str]) -> Presentation:
-        render = _Renderer(values)
+        render = Renderer(values)
         placed = [(placement.location, *placement.render(values)) for placement in self.option.placements]
         credential = {name: value for location, name, value in placed if value and location is PlacementLocation.HEADER}
         if self.option.basic is not None:
@@ -281,6 +262,12 @@ class Provider:
         return values
 
 
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    server: AuthorizationServer
+    named: frozenset[str]
+
+
 def _basic(username: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
 
@@ -288,7 +275,7 @@ def _basic(username: str, password: str) -> str:
 def _signed(request: OutboundRequest, signature: Signature | None, values: Mapping[str, str]) -> OutboundRequest:
     if signature is None:
         return request
-    render = _Renderer(values)
+    render = Renderer(values)
     if isinstance(signature, AwsSignature):
         token = values.get("session_token")
         credentials = AwsCredentials(
@@ -307,43 +294,3 @@ def _signed(request: OutboundRequest, signature: Signature | None, values: Mappi
         method=signature.method,
         realm=render.optional(signature.realm),
     )
-
-
-def _assertion(assertion: Assertion, render: "_Renderer") -> tokens.Assertion:
-    passphrase = render.optional(assertion.passphrase)
-    return tokens.Assertion(
-        key=Secret(render.text(assertion.key)),
-        passphrase=Secret(passphrase) if passphrase else None,
-        algorithm=assertion.algorithm,
-        use=tokens.AssertionUse(assertion.use),
-        lifetime=assertion.lifetime,
-        header=render.all(assertion.header),
-        claims=render.all(assertion.claims),
-    )
-
-
-class _Renderer:
-    def __init__(self, values: Mapping[str, str]) -> None:
-        self._values = values
-
-    def text(self, template: Template) -> str:
-        return template.render(self._values)
-
-    def optional(self, template: Template | None) -> str | None:
-        return None if template is None else self.text(template)
-
-    def known(self, template: Template | None) -> str | None:
-        """The text, as soon as all that it names is known."""
-        return None if template is None or not template.names <= self._values.keys() else self.text(template)
-
-    def all(self, templates: Mapping[str, Template]) -> dict[str, str]:
-        """Every entry, but for those that name what is not known yet, or nothing but what is empty."""
-        return {
-            name: self.text(template)
-            for name, template in templates.items()
-            if template.names <= self._values.keys() and (not template.names or any(self._values[value] for value in template.names))
-        }
-
-
-def _client_authentication(name: str | None) -> ClientAuthentication | None:
-    return None if name is None else ClientAuthentication(name)

@@ -10,6 +10,7 @@ import models
 from api.catalog.catalog import Catalog
 from api.connections.gathering import Gathering
 from api.connections.provider import Provider
+from api.connections.providers import Providers
 from api.connections.secrets import Secrets, credential_place
 from api.errors import NotFound
 from api.oauth.tokens import ClientCredentials
@@ -64,6 +65,7 @@ class Subject:
 class Subjects:
     def __init__(self, *, catalog: Catalog, vault: Vault, apps: OAuthApps) -> None:
         self._catalog = catalog
+        self._providers = Providers(catalog)
         self._vault = vault
         self._apps = apps
         self._readings = Gathering(_read_some, at_most=_AT_ONCE)
@@ -90,11 +92,12 @@ class Subjects:
         """What was read, with the secrets opened. Raises Unreadable, ConnectorGone."""
         connection = credential.connection
         secrets = Secrets.open(self._vault, credential.secrets, credential_place(credential.id, connection.folder_id))
-        connector = self._catalog.find_version(connection.connector_key, connection.connector_version)
-        option = None if connector is None else connector.find_option(connection.authentication_type, connection.option_key)
-        if connector is None or option is None:
+        provider = self._providers.find(
+            connection.connector_key, connection.connector_version, connection.authentication_type, connection.option_key, connection.site
+        )
+        if provider is None:
             raise ConnectorGone(connection.connector_key)
-        return Subject(connection, credential, secrets, Provider(connector, option, connection.site))
+        return Subject(connection, credential, secrets, provider)
 
     def has_rest(self, credential: models.Credential) -> bool:
         """Whether all is here that it is opened with, also what another process made a moment ago: its key, and the connector's version."""
