@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from enum import StrEnum
 from functools import lru_cache
 from typing import Any, TypeVar
 from uuid import UUID
@@ -29,7 +30,7 @@ async def rows(sql: str, parameters: Sequence[object] = (), **types: type) -> li
     Times come in UTC. A column that is not named comes as its database has it.
     """
     client = require_context().db()
-    statement, [values] = _for_database(client, sql, [parameters])
+    statement, values = _for_database(client, sql, parameters)
     # Not by execute_query, which on PostgreSQL drops the rows of RETURNING.
     found = await client.execute_query_dict(statement, values)
     return [_read(row, types) for row in found] if types else found
@@ -38,7 +39,7 @@ async def rows(sql: str, parameters: Sequence[object] = (), **types: type) -> li
 async def records(sql: str, parameters: Sequence[object] = ()) -> Sequence[Any]:
     """As `rows`, but the rows are as the driver gives them: read by the name of a column, or by its place; nothing in them is converted."""
     client = require_context().db()
-    statement, [values] = _for_database(client, sql, [parameters])
+    statement, values = _for_database(client, sql, parameters)
     _, found = await client.execute_query(statement, values)
     return found
 
@@ -47,7 +48,11 @@ async def for_each(sql: str, parameters: Sequence[Sequence[object]]) -> None:
     """Run one statement once with each of these parameters, all in one transaction."""
     if parameters:
         client = require_context().db()
-        await client.execute_many(*_for_database(client, sql, parameters))
+        is_sqlite = client.capabilities.dialect == "sqlite"
+        convert = _for_sqlite if is_sqlite else _for_both
+        columns = [_column_for_database(column, convert) for column in zip(*parameters, strict=True)]
+        values: list[Any] = list(zip(*columns, strict=True))
+        await client.execute_many(_statement_for_sqlite(sql) if is_sqlite else sql, values)
 
 
 async def database_time() -> datetime:
@@ -67,10 +72,23 @@ def instance(model: type[ModelType], row: Mapping[str, Any]) -> ModelType:
     return model._init_from_db(**row)
 
 
-def _for_database(client: BaseDBAsyncClient, sql: str, parameters: Sequence[Sequence[object]]) -> tuple[str, list[list[object]]]:
+def _for_database(client: BaseDBAsyncClient, sql: str, parameters: Sequence[object]) -> tuple[str, list[object]]:
     if client.capabilities.dialect == "sqlite":
-        return _statement_for_sqlite(sql), [[_for_sqlite(value) for value in values] for values in parameters]
-    return sql, [[_for_both(value) for value in values] for values in parameters]
+        return _statement_for_sqlite(sql), [_for_sqlite(value) for value in parameters]
+    return sql, [_for_both(value) for value in parameters]
+
+
+def _column_for_database(column: Sequence[object], convert: Callable[[object], object]) -> Iterable[object]:
+    """The values of one parameter, in the order in which they come: most columns have one kind."""
+    kinds = set(map(type, column))
+    if kinds <= _AS_THEY_ARE:
+        return column
+    if all(issubclass(kind, UUID) for kind in kinds):
+        return map(str, column) if convert is _for_sqlite else column
+    if all(issubclass(kind, _OFTEN_THE_SAME) for kind in kinds):
+        converted = {value: convert(value) for value in set(column)}
+        return [converted[value] for value in column]
+    return map(convert, column)
 
 
 # As many as are written in this code, and more.
@@ -92,6 +110,7 @@ def _for_both(parameter: object) -> object:
 
 
 _AS_THEY_ARE = frozenset({str, int, float, bytes, bool, type(None)})
+_OFTEN_THE_SAME = (datetime, StrEnum, type(None))
 
 
 def _for_sqlite(parameter: object) -> object:

@@ -25,8 +25,9 @@ from api.events.log import EventLog, Record
 from api.oauth.tokens import TokenSet
 from api.vault.vault import Vault
 from models import ConnectionEventType, ConnectionStatus, StatusReason
+from models.joined import Joined
 from models.leases import Lease
-from models.rows import for_each, instance, is_postgresql, rows
+from models.rows import for_each, is_postgresql, read_uuid
 
 logger = logging.getLogger(__name__)
 
@@ -34,10 +35,15 @@ _AT_ONCE = 250
 
 # Both are held: who waited for a connection must see the credential that it has by then, and not the one of before.
 _HOLD = """
-SELECT connection.*, credential.id AS credential_id, credential.generation, credential.fingerprint
+SELECT {connection}, credential.id AS credential_id, credential.generation, credential.fingerprint
 FROM connection JOIN credential ON credential.connection_id = connection.id
-WHERE connection.id = ANY($1) ORDER BY connection.id {hold}
+WHERE connection.id = ANY($1) ORDER BY connection.id
 """
+_ON_SQLITE, _WAITING, _PASSING_OVER = (
+    Joined(_HOLD + lock, {"connection": models.Connection}, ("credential_id", "generation", "fingerprint"))
+    # On SQLite a transaction holds everything.
+    for lock in ("", "FOR UPDATE", "FOR UPDATE SKIP LOCKED")
+)
 _REPLACE = """
 UPDATE credential SET secrets = $4, fingerprint = $5, generation = generation + 1, obtained_at = $6, refresh_expires_at = $7
 WHERE id = $1 AND generation = $2 AND fingerprint = $3
@@ -174,12 +180,11 @@ class _Held:
 
 async def _hold(connection_ids: Sequence[UUID], *, waits: bool) -> dict[UUID, _Held]:
     """Those that are there, by their ids; without waiting, those that nobody else holds."""
-    on_postgresql = "FOR UPDATE" if waits else "FOR UPDATE SKIP LOCKED"
-    hold = on_postgresql if is_postgresql() else ""
+    on_postgresql = _WAITING if waits else _PASSING_OVER
     found = {}
-    for row in await rows(_HOLD.format(hold=hold), [tuple(connection_ids)], credential_id=UUID):
-        connection = instance(models.Connection, row)
-        found[connection.id] = _Held(connection, (row["credential_id"], row["generation"], row["fingerprint"]))
+    for row in await (on_postgresql if is_postgresql() else _ON_SQLITE).read([tuple(connection_ids)]):
+        connection: models.Connection = row["connection"]
+        found[connection.id] = _Held(connection, (read_uuid(row["credential_id"]), row["generation"], row["fingerprint"]))
     return found
 
 
