@@ -101,12 +101,14 @@ class Journal:
         # Its intent is in the database or not, by what was done there since; saving forgets it either way.
         return self._attempt(Intent(self._row(connection, credential, lease), repeats=False), lease, only_listens=True)
 
-    async def kept(self) -> dict[UUID, Errand]:
-        """What the courier keeps for this process, or for one that is gone, and is still to be saved. Raises CourierAway.
+    async def kept(self, but: Collection[UUID]) -> dict[UUID, Errand]:
+        """What the courier keeps for this process, or for one that is gone, and is still to be saved, except for these connections.
 
         What it keeps of credentials that were replaced since, it may forget: that was saved, or somebody has connected anew.
+        Raises CourierAway.
         """
-        answers = [] if self._courier is None else await self._courier.unsettled()
+        unsettled = [] if self._courier is None else await self._courier.unsettled()
+        answers = [(errand, sequence) for errand, sequence in unsettled if errand.connection_id not in but]
         now = await self._consumed_now({errand.connection_id for errand, _ in answers})
         self.settle(sequence for errand, sequence in answers if now.get(errand.connection_id) != errand.consumed)
         return {errand.connection_id: errand for errand, _ in answers if now.get(errand.connection_id) == errand.consumed}

@@ -141,11 +141,13 @@ class Refresher:
 
     async def take_up(self) -> None:
         """Begin to go on with what is in nobody's hands: save the answers that the courier keeps, let the rest be tried once more."""
-        kept = await self._journal.kept()
+        # In the hands of their attempts: also those that end meanwhile are left to the next time, for of them nothing is asked here.
+        under_way = frozenset(self._tasks.connection_ids)
+        kept = await self._journal.kept(under_way)
         for connection_id, errand in kept.items():
             if connection_id not in self._tasks.connection_ids and (lease := await self._lease_left_by(errand)):
                 self._tasks.start(connection_id, self._save_kept(lease, errand))
-        for row in await self._journal.interrupted(kept.keys() | self._tasks.connection_ids):
+        for row in await self._journal.interrupted(kept.keys() | under_way | self._tasks.connection_ids):
             await self._journal.give_up(Intent(row, repeats=False))
             await end_lease(row.connection_id, row.lease_number, due_at=self._clock())
             logger.warning("refresh interrupted", extra={"connection": str(row.connection_id)})

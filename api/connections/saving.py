@@ -48,12 +48,13 @@ _REPLACE = """
 UPDATE credential SET secrets = $4, fingerprint = $5, generation = generation + 1, obtained_at = $6, refresh_expires_at = $7
 WHERE id = $1 AND generation = $2 AND fingerprint = $3
 """
-_DESCRIBE = """
-UPDATE connection SET status = $2, reason_json = $3, status_changed_at = $4, failures = $5, internal_failures = $6, due_at = $7,
-  priority = $8, updated_at = $9, expires_at = $10, last_refreshed_at = $11, app_secret_at = $12, scopes = $13, lease_holder = $14,
-  lease_until = $15
+_RENEW = """
+UPDATE connection SET failures = 0, internal_failures = 0, due_at = $2, priority = $3, expires_at = $4, last_refreshed_at = $5,
+  app_secret_at = $6, scopes = COALESCE($7, scopes), lease_holder = $8, lease_until = $9
 WHERE id = $1
 """
+# By itself: to name these columns is to write into the indexes of lists, and few of those that are renewed were not well before.
+_DESCRIBE = "UPDATE connection SET status = $2, reason_json = $3, status_changed_at = $4, updated_at = $5 WHERE id = $1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +137,11 @@ class Saving:
         await for_each(_REPLACE, [self._credential(renewed, connection.folder_id, now) for renewed, connection in saved])
         before = [connection.status for _, connection in saved]
         changed = [self._describe(renewed, connection, now) for renewed, connection in saved]
-        await for_each(_DESCRIBE, [_columns(renewed, connection) for renewed, connection in saved])
-        for (_, connection), status, has_changed in zip(saved, before, changed, strict=True):
-            if has_changed:
-                await record.append(connection, ConnectionEventType.STATUS_CHANGED, previous_status=status)
+        await for_each(_RENEW, [_columns(renewed, connection) for renewed, connection in saved])
+        told = [(connection, status) for (_, connection), status, has_changed in zip(saved, before, changed, strict=True) if has_changed]
+        await for_each(_DESCRIBE, [[each.id, each.status, each.reason_json, each.status_changed_at, each.updated_at] for each, _ in told])
+        for connection, status in told:
+            await record.append(connection, ConnectionEventType.STATUS_CHANGED, previous_status=status)
 
     def _credential(self, renewed: Renewed, folder_id: UUID, now: datetime) -> list[object]:
         seen, secrets, tokens = renewed.subject.credential, renewed.secrets, renewed.tokens
@@ -154,8 +156,6 @@ class Saving:
         connection.expires_at = renewed.tokens.expires_at
         connection.last_refreshed_at = now
         connection.app_secret_at = renewed.app_secret_at
-        if renewed.tokens.scopes is not None:
-            connection.scopes = list(renewed.tokens.scopes)
         plan(connection, renewed.subject.provider.option, now, self._chance)
         return changed
 
@@ -199,20 +199,16 @@ def _outcome(renewed: Renewed, held: _Held | None, *, waits: bool) -> _Outcome:
 def _columns(renewed: Renewed, connection: models.Connection) -> list[object]:
     """What is written of a connection, in the order of the statement."""
     ends_lease = renewed.lease is not None and renewed.lease.number == connection.lease_number
+    scopes = None if renewed.tokens.scopes is None else list(renewed.tokens.scopes)
     return [
         connection.id,
-        connection.status,
-        connection.reason_json,
-        connection.status_changed_at,
-        connection.failures,
-        connection.internal_failures,
         connection.due_at,
         connection.priority,
-        connection.updated_at,
         connection.expires_at,
         connection.last_refreshed_at,
         connection.app_secret_at,
-        connection.scopes,
+        # Most are the same again.
+        None if scopes == connection.scopes else scopes,
         None if ends_lease else connection.lease_holder,
         None if ends_lease else connection.lease_until,
     ]

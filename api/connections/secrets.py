@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Self
 from uuid import UUID
 
@@ -33,14 +33,9 @@ class Secrets:
     refresh_token: Secret | None = None
     token_type: str | None = None
 
-    def with_tokens(self, tokens: TokenSet) -> Self:
+    def with_tokens(self, tokens: TokenSet) -> "Secrets":
         """The same fields, with new tokens. A refresh token that the provider did not replace stays."""
-        return replace(
-            self,
-            access_token=tokens.access_token,
-            refresh_token=tokens.refresh_token or self.refresh_token,
-            token_type=tokens.token_type,
-        )
+        return Secrets(self.fields, tokens.access_token, tokens.refresh_token or self.refresh_token, tokens.token_type)
 
     def consumed(self) -> Secret:
         """What the next renewal consumes: the refresh token, or else what it is made from."""

@@ -117,7 +117,7 @@ async def test_what_comes_after_the_server_died_is_saved_by_the_next(here: Insta
 
 
 async def courier_has_answered(patchbay: Patchbay) -> None:
-    while not await patchbay.refresher._journal.kept():
+    while not await patchbay.refresher._journal.kept(frozenset()):
         pass
 
 
