@@ -33,6 +33,7 @@ from api.outbound.http import OutboundClient
 from api.replicas import Replicas
 from api.secret import Secret
 from api.vault.vault import Vault
+from models.joined import Joined
 from models.leases import Lease
 from models.rows import for_each, instance, rows
 
@@ -59,6 +60,13 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 _LEFT_BEHIND = """
 SELECT * FROM token_journal WHERE connection_id = ANY($1) AND answered_at IS NOT NULL ORDER BY answered_at
 """
+_INTERRUPTED = Joined(
+    """
+    SELECT {journal} FROM token_journal AS journal
+    WHERE courier_id = $1 AND started_at <= $2 AND NOT is_unanswered AND answer IS NULL LIMIT $3
+    """,
+    {"journal": models.TokenJournal},
+)
 # By its connection first: that has an index.
 _FORGET = """
 DELETE FROM token_journal
@@ -125,10 +133,8 @@ class Journal:
         """
         if self._courier is None:
             return []
-        over = models.TokenJournal.filter(
-            courier_id=self._courier.id, is_unanswered=False, answer=None, started_at__lte=self._clock() - OVER_AFTER
-        )
-        return [row for row in await over.limit(_AT_ONCE) if row.connection_id not in but]
+        found = await _INTERRUPTED.read([self._courier.id, self._clock() - OVER_AFTER, _AT_ONCE])
+        return [row["journal"] for row in found if row["journal"].connection_id not in but]
 
     async def give_up(self, intent: Intent) -> None:
         """Nobody has an answer, and none can come: the token may be used up, or not."""

@@ -233,11 +233,13 @@ class Refresher:
 
     async def _look_after_leased(self, lease: Lease) -> bool:
         """Whether the lease is given back already."""
-        if await self._renewals.recover_left_behind(lease.connection_id):
-            return False
         try:
             async with self._outcomes.telling_what_blocks(lease):
                 subject = await self._subjects.find(lease.connection_id)
+                if subject is not None and subject.has_answer:
+                    if await self._renewals.recover_left_behind(lease.connection_id):
+                        return False
+                    subject = await self._subjects.find(lease.connection_id)
                 # It may have been switched off since it was claimed.
                 if subject is not None and subject.connection.status is not ConnectionStatus.DISABLED:
                     return await self._keep_alive(subject, lease)

@@ -137,7 +137,7 @@ class Saving:
         await for_each(_REPLACE, [self._credential(renewed, connection.folder_id, now) for renewed, connection in saved])
         before = [connection.status for _, connection in saved]
         changed = [self._describe(renewed, connection, now) for renewed, connection in saved]
-        await for_each(_RENEW, [_columns(renewed, connection) for renewed, connection in saved])
+        await for_each(_RENEW, [_columns(renewed, connection, now) for renewed, connection in saved])
         told = [(connection, status) for (_, connection), status, has_changed in zip(saved, before, changed, strict=True) if has_changed]
         await for_each(_DESCRIBE, [[each.id, each.status, each.reason_json, each.status_changed_at, each.updated_at] for each, _ in told])
         for connection, status in told:
@@ -154,8 +154,6 @@ class Saving:
         """Change what it says of the connection; whether a watcher sees that."""
         changed = works(connection, now, enabling=renewed.enabling)
         connection.expires_at = renewed.tokens.expires_at
-        connection.last_refreshed_at = now
-        connection.app_secret_at = renewed.app_secret_at
         plan(connection, renewed.subject.provider.option, now, self._chance)
         return changed
 
@@ -196,7 +194,7 @@ def _outcome(renewed: Renewed, held: _Held | None, *, waits: bool) -> _Outcome:
     return _Outcome.SAVED if is_current else _Outcome.LATE
 
 
-def _columns(renewed: Renewed, connection: models.Connection) -> list[object]:
+def _columns(renewed: Renewed, connection: models.Connection, now: datetime) -> list[object]:
     """What is written of a connection, in the order of the statement."""
     ends_lease = renewed.lease is not None and renewed.lease.number == connection.lease_number
     scopes = None if renewed.tokens.scopes is None else list(renewed.tokens.scopes)
@@ -205,8 +203,8 @@ def _columns(renewed: Renewed, connection: models.Connection) -> list[object]:
         connection.due_at,
         connection.priority,
         connection.expires_at,
-        connection.last_refreshed_at,
-        connection.app_secret_at,
+        now,
+        renewed.app_secret_at,
         # Most are the same again.
         None if scopes == connection.scopes else scopes,
         None if ends_lease else connection.lease_holder,

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 from uuid import UUID
 
+import orjson
+
 from api.oauth.tokens import TokenSet
 from api.secret import Secret
 from api.vault.vault import Place, Vault
@@ -46,18 +48,35 @@ class Secrets:
         return Secret(json.dumps({name: value.reveal() for name, value in sorted(self.fields.items())}))
 
     def seal(self, vault: Vault, place: Place) -> Sealed:
-        return vault.seal(json.dumps(_to_json(self)).encode(), place)
+        return vault.seal(_written(_to_json(self)), place)
 
     @classmethod
     def open(cls, vault: Vault, sealed: Sealed, place: Place) -> Self:
         """Raises Unreadable."""
-        stored: dict[str, Any] = json.loads(vault.open(sealed, place))
+        stored = _read(vault.open(sealed, place))
         return cls(
             fields={name: Secret(value) for name, value in stored["fields"].items()},
             access_token=_secret(stored["access_token"]),
             refresh_token=_secret(stored["refresh_token"]),
             token_type=stored["token_type"],
         )
+
+
+def _written(stored: Mapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(stored)
+    # Half of a surrogate pair, which a person may have typed, is no Unicode: only the standard library writes it.
+    except TypeError:
+        return json.dumps(stored).encode()
+
+
+def _read(text: bytes) -> dict[str, Any]:
+    try:
+        stored: dict[str, Any] = orjson.loads(text)
+    # As above.
+    except ValueError:
+        stored = json.loads(text)
+    return stored
 
 
 def _to_json(secrets: Secrets) -> dict[str, Any]:

@@ -32,10 +32,13 @@ _CREDENTIAL = Joined(
 )
 _CREDENTIALS = Joined(
     """
-    SELECT {credential}, {connection}
+    SELECT {credential}, {connection}, EXISTS (
+      SELECT 1 FROM token_journal WHERE token_journal.connection_id = connection.id AND answered_at IS NOT NULL
+    ) AS has_answer
     FROM credential JOIN connection ON connection.id = credential.connection_id WHERE credential.connection_id = ANY($1)
     """,
     {"credential": models.Credential, "connection": models.Connection},
+    others=["has_answer"],
 )
 
 
@@ -55,6 +58,8 @@ class Subject:
     credential: models.Credential
     secrets: Secrets
     provider: Provider
+    # Whether an earlier exchange brought what nobody has saved yet.
+    has_answer: bool = False
 
     def is_nearly_over(self, now: datetime) -> bool:
         """Whether its token has ended, or is too close to that to be worth a proof."""
@@ -73,11 +78,12 @@ class Subjects:
 
     async def find(self, connection_id: UUID) -> Subject | None:
         """The connection with its secrets opened; None where it is gone. Raises Unreadable, ConnectorGone."""
-        credential = await self._readings.ask(connection_id)
-        if credential is None:
+        found = await self._readings.ask(connection_id)
+        if found is None:
             return None
+        credential, has_answer = found
         await self.look_for_rest(credential)
-        return self.opened(credential)
+        return self.opened(credential, has_answer=has_answer)
 
     async def read(self, connection_id: UUID) -> models.Credential | None:
         """The credential as it is kept, with its connection and its folder."""
@@ -88,7 +94,7 @@ class Subjects:
             return credential
         return None
 
-    def opened(self, credential: models.Credential) -> Subject:
+    def opened(self, credential: models.Credential, *, has_answer: bool = False) -> Subject:
         """What was read, with the secrets opened. Raises Unreadable, ConnectorGone."""
         connection = credential.connection
         secrets = Secrets.open(self._vault, credential.secrets, credential_place(credential.id, connection.folder_id))
@@ -97,7 +103,7 @@ class Subjects:
         )
         if provider is None:
             raise ConnectorGone(connection.connector_key)
-        return Subject(connection, credential, secrets, provider)
+        return Subject(connection, credential, secrets, provider, has_answer)
 
     def has_rest(self, credential: models.Credential) -> bool:
         """Whether all is here that it is opened with, also what another process made a moment ago: its key, and the connector's version."""
@@ -130,8 +136,9 @@ class Subjects:
         return subject.provider.client(subject.secrets) if app is None else self._apps.client_of(app, subject.provider.connector)
 
 
-async def _read_some(connection_ids: Sequence[UUID]) -> list[models.Credential | None]:
-    found = {row["credential"].connection_id: _with_connection(row) for row in await _CREDENTIALS.read([tuple(connection_ids)])}
+async def _read_some(connection_ids: Sequence[UUID]) -> list[tuple[models.Credential, bool] | None]:
+    read = await _CREDENTIALS.read([tuple(connection_ids)])
+    found = {row["credential"].connection_id: (_with_connection(row), bool(row["has_answer"])) for row in read}
     return [found.get(id) for id in connection_ids]
 
 
