@@ -40,6 +40,7 @@ FROM connection JOIN credential ON credential.connection_id = connection.id
 WHERE connection.id = ANY($1) ORDER BY connection.id
 """
 _ON_SQLITE, _WAITING, _PASSING_OVER = (
+    # allowed: made-statement: all of it is written down in here
     Joined(_HOLD + lock, {"connection": models.Connection}, ("credential_id", "generation", "fingerprint"))
     # On SQLite a transaction holds everything.
     for lock in ("", "FOR UPDATE", "FOR UPDATE SKIP LOCKED")

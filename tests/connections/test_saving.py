@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from contextvars import copy_context
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +15,7 @@ from api.connections.saving import Renewed, Saving
 from api.oauth.tokens import TokenSet
 from api.secret import Secret
 from api.vault.vault import Place
-from models import ConnectionEventType, ConnectionStatus, Sealed
+from models import ConnectionEventType, ConnectionStatus, Fixer, Sealed, StatusReason, StatusReasonCode
 from models.database import transaction
 from models.leases import Term, claim
 from tests.connections.watching import found, told
@@ -57,6 +58,11 @@ async def access_tokens(here: Installation, connections: Sequence[models.Connect
     return [token.reveal() if token is not None and token.reveal().startswith("access-") else "former" for token in tokens]
 
 
+async def columns(connection: models.Connection) -> dict[str, Any]:
+    row = await found(connection)
+    return {name: getattr(row, name) for name in row._meta.fields_db_projection}
+
+
 async def leases(connections: Sequence[models.Connection]) -> list[str | None]:
     return [(await found(connection)).lease_holder for connection in connections]
 
@@ -94,6 +100,27 @@ async def test_all_are_saved_in_one_transaction_and_their_leases_given_back_with
         )
     changes = [await told(connection) for connection in connections]
     assert changes == [[], [(ConnectionEventType.STATUS_CHANGED, ConnectionStatus.CONNECTED)], []]
+
+
+async def test_a_renewal_changes_what_it_says_and_leaves_the_rest_as_it_was(here: Installation) -> None:
+    connections, [well, ailing, granted] = await three(here)
+    trouble = StatusReason(StatusReasonCode.PROVIDER_ERROR, "It does not answer.", "Wait.", Fixer.NOBODY)
+    await models.Connection.filter(id=connections[1].id).update(
+        status=ConnectionStatus.DEGRADED, reason_json=trouble.to_json(), failures=3, internal_failures=2
+    )
+    granted = replace(granted, tokens=replace(granted.tokens, scopes=("read", "more")))
+    before = [await columns(connection) for connection in connections]
+    here.clock.move(timedelta(minutes=5))
+
+    assert await save_all(here, [well, ailing, granted]) == [True, True, True]
+
+    after = [await columns(connection) for connection in connections]
+    changed = [{name for name in old if old[name] != new[name]} for old, new in zip(before, after, strict=True)]
+    usual = {"due_at", "last_refreshed_at", "lease_holder", "lease_until"}
+    healed = {"status", "status_changed_at", "reason_json", "failures", "internal_failures", "updated_at"}
+    assert [names - {"expires_at", "app_secret_at", "priority"} for names in changed] == [usual, usual | healed, usual | {"scopes"}]
+    assert after[2]["scopes"] == ["read", "more"]
+    assert (after[1]["reason_json"], after[1]["failures"], after[1]["updated_at"]) == (None, 0, here.clock.now)
 
 
 async def test_one_that_comes_late_changes_nothing_and_the_others_are_saved(here: Installation, saves: list[int]) -> None:

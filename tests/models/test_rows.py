@@ -6,6 +6,7 @@ import pytest
 
 import models
 from models.database import Database, instance, open_database, rows, transaction
+from models.rows import for_each
 
 pytestmark = pytest.mark.anyio
 
@@ -182,3 +183,40 @@ async def test_a_time_without_a_zone_is_refused() -> None:
     with pytest.raises(TypeError, match="time zone"):
         await ada(created_at=naive)
     assert await models.User.all().count() == 0
+
+
+@pytest.mark.usefixtures("database")
+async def test_what_many_are_given_is_what_each_would_be_given_alone() -> None:
+    away, other = datetime(2026, 3, 1, 14, tzinfo=timezone(timedelta(hours=2))), UUID(int=7)
+    given = [
+        [ID, "github", b"\x00", ["read"], models.OAuthAppOrigin.OPERATOR, NOON],
+        [other, "gitlab", None, [], models.OAuthAppOrigin.OPERATOR, away],
+        [UUID(int=8), "", b"", ["a", "b"], "OPERATOR", NOON + timedelta(microseconds=1)],
+    ]
+
+    await for_each(
+        "INSERT INTO oauth_app (id, connector_key, name, client_id, client_secret, scopes, origin, created_at)"
+        " VALUES ($1, $2, $2, $2, $3, $4, $5, $6)",
+        given,
+    )
+
+    apps = {app.id: app for app in await models.OAuthApp.all()}
+    assert [[id, *_given_to(apps[UUID(str(id))])] for id, *_ in given] == given
+    assert {app.created_at.tzinfo for app in apps.values()} == {UTC}
+
+
+@pytest.mark.usefixtures("database")
+async def test_of_many_one_time_without_a_zone_is_refused_and_nothing_written() -> None:
+    times = [NOON, NOON.replace(tzinfo=None)]
+
+    with pytest.raises(TypeError, match="has a time zone"):
+        await for_each(
+            "INSERT INTO user_account (id, name, created_at, administrator) VALUES ($1, 'Ada', $2, $3)",
+            [[UUID(int=number), time, False] for number, time in enumerate(times)],
+        )
+
+    assert await models.User.all().count() == 0
+
+
+def _given_to(app: models.OAuthApp) -> list[object]:
+    return [app.connector_key, app.client_secret, app.scopes, app.origin, app.created_at]
