@@ -7,7 +7,7 @@ What was refused or came to nothing left no transaction, and is written by itsel
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 import models
@@ -15,7 +15,7 @@ from api.access import Actor
 from api.clock import Clock
 from api.errors import NotFound, PatchbayError, PermissionDenied, PolicyViolation, SignInRefused
 from models import AuditOutcome
-from models.appending import Appended, Condition
+from models.appending import Appended, Condition, Told
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +64,11 @@ class Act:
         self._learn(subject_id, subject_name, folder_id)
         self.is_written = await _ENTRIES.append_if(self._entry(AuditOutcome.DONE, detail), *conditions)
         return self.is_written
+
+    def told(self, *, subject_name: str, folder_id: UUID, detail: str) -> Told:
+        """The entry of `done`, to be appended with the change that does it; `is_written` is to be set once it was."""
+        done = replace(self, subject_name=subject_name, folder_id=folder_id)
+        return _ENTRIES.told(done._entry(AuditOutcome.DONE, detail))
 
     async def write(self, outcome: AuditOutcome, detail: str | None) -> None:
         await _ENTRIES.append(self._entry(outcome, detail))

@@ -4,8 +4,9 @@ To make a model of each, and have the query builder write its statement anew, ta
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from functools import cached_property, partial
 
 from tortoise.context import require_context
@@ -25,12 +26,30 @@ class Condition:
     parameters: tuple[object, ...]
 
 
+class Kept(Enum):
+    """In the place of a value: what the changed row has in its column of that name."""
+
+    AS_CHANGED = "as changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A statement that appends a row because of another that was changed, which it selects from by the name `changed`.
+
+    It names each of the parameters, as for `rows`.
+    """
+
+    statement: str
+    parameters: tuple[object, ...]
+
+
 class Appended:
     """The table of a model whose id is counted by the database. All other columns are given."""
 
     def __init__(self, model: type[Model]) -> None:
         self._model = model
         self._statements: dict[tuple[str, ...], str] = {}
+        self._told: dict[tuple[str, ...], str] = {}
 
     async def append(self, row: Mapping[str, object]) -> None:
         """Append a row."""
@@ -39,6 +58,15 @@ class Appended:
     async def append_if(self, row: Mapping[str, object], *conditions: Condition) -> bool:
         """Append a row if all of this is so, found by the very statement that appends it; whether it was."""
         return await self._execute(row, conditions)
+
+    def told(self, row: Mapping[str, object]) -> Told:
+        """A row to be appended with a change (`models.changing`); some of it may be as in the row that is changed."""
+        key = (_dialect(), *[column for column in self._kinds if row[column] is Kept.AS_CHANGED])
+        if key not in self._told:
+            dialect, *kept = key
+            # allowed: made-statement: of the names of columns
+            self._told[key] = f"{self._insert(dialect, kept=kept)} FROM changed"
+        return Told(self._told[key], tuple(row[column] for column in self._kinds if column not in key[1:]))
 
     async def _execute(self, row: Mapping[str, object], conditions: Sequence[Condition]) -> bool:
         parameters = [value for condition in conditions for value in condition.parameters]
@@ -51,15 +79,19 @@ class Appended:
         return self._statements[key]
 
     def _written(self, dialect: str, *conditions: str) -> str:
-        count, numbered = _numbered(conditions)
+        count, numbers = numbered(conditions)
+        found = ", ".join(f"({condition}) AS condition_{number}" for number, condition in enumerate(numbers))
+        # allowed: made-statement: of conditions, which are constants, and the names of columns
+        return f"{self._insert(dialect, after=count)}{f' FROM {found}' if found else ''} RETURNING id"
+
+    def _insert(self, dialect: str, *, after: int = 0, kept: Collection[str] = ()) -> str:
+        """The statement as far as to what it selects from, its parameters numbered after those that come before."""
         # What stands in a SELECT is text to PostgreSQL, unless it is said to be something else.
         casts = {column: f"CAST({{}} AS {kind})" for column, kind in self._kinds.items() if kind and dialect == "postgres"}
-        values = ", ".join(casts.get(column, "{}").format(f"${number}") for number, column in enumerate(self._kinds, count + 1))
-        # allowed: made-statement: of conditions, which are constants, and the names of columns
-        insert = f"INSERT INTO {self._model._meta.db_table} ({', '.join(self._kinds)}) SELECT {values}"
-        found = ", ".join(f"({condition}) AS condition_{number}" for number, condition in enumerate(numbered))
-        # allowed: made-statement: of the same
-        return f"{insert}{f' FROM {found}' if found else ''} RETURNING id"
+        given = {column: f"${number}" for number, column in enumerate((each for each in self._kinds if each not in kept), after + 1)}
+        values = (f"changed.{column}" if column in kept else casts.get(column, "{}").format(given[column]) for column in self._kinds)
+        # allowed: made-statement: of the names of columns
+        return f"INSERT INTO {self._model._meta.db_table} ({', '.join(self._kinds)}) SELECT {', '.join(values)}"
 
     # Once the models know each other, which is later than this is made.
     @cached_property
@@ -73,14 +105,14 @@ class Appended:
         return kinds
 
 
-def _numbered(statements: Sequence[str]) -> tuple[int, list[str]]:
-    """The statements with their parameters numbered through, and how many those are."""
-    count, numbered = 0, []
+def numbered(statements: Iterable[str], *, after: int = 0) -> tuple[int, list[str]]:
+    """The statements with their parameters numbered through, after those that come before, and the last of the numbers."""
+    last, found = after, []
     for statement in statements:
         marks = [int(number) for number in re.findall(r"\$(\d+)", statement)]
-        numbered.append(re.sub(r"\$(\d+)", partial(_later, by=count), statement))
-        count += max(marks, default=0)
-    return count, numbered
+        found.append(re.sub(r"\$(\d+)", partial(_later, by=last), statement))
+        last += max(marks, default=0)
+    return last, found
 
 
 def _later(mark: re.Match[str], *, by: int) -> str:

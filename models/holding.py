@@ -1,4 +1,4 @@
-"""A connection with its folder, held."""
+"""A connection with its folder, held or only read."""
 
 from uuid import UUID
 
@@ -13,6 +13,10 @@ _NOWHERE = UUID(int=0)
 _SELECT = "SELECT {connection} FROM connection WHERE connection.id = $1"
 _READ = Joined(_SELECT, {"connection": Connection})
 _HELD = Joined(f"{_SELECT} FOR UPDATE", {"connection": Connection})
+_WITH_FOLDER = Joined(
+    "SELECT {connection}, {folder} FROM connection JOIN folder ON folder.id = connection.folder_id WHERE connection.id = $1",
+    {"connection": Connection, "folder": Folder},
+)
 _FOLDER = Joined("SELECT {folder} FROM folder WHERE folder.id = $1", {"folder": Folder})
 
 
@@ -27,3 +31,12 @@ async def hold_connection(connection_id: UUID) -> Connection | None:
         return None
     connection.folder = folders[0]["folder"]
     return connection
+
+
+async def find_connection(connection_id: UUID) -> Connection | None:
+    """The connection with its folder, as of now."""
+    for row in await _WITH_FOLDER.read([connection_id]):
+        connection: Connection = row["connection"]
+        connection.folder = row["folder"]
+        return connection
+    return None

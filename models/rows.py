@@ -30,7 +30,7 @@ async def rows(sql: str, parameters: Sequence[object] = (), **types: type) -> li
     Times come in UTC. A column that is not named comes as its database has it.
     """
     client = require_context().db()
-    statement, values = _for_database(client, sql, parameters)
+    statement, values = for_database(client, sql, parameters)
     # Not by execute_query, which on PostgreSQL drops the rows of RETURNING.
     found = await client.execute_query_dict(statement, values)
     return [_read(row, types) for row in found] if types else found
@@ -39,7 +39,7 @@ async def rows(sql: str, parameters: Sequence[object] = (), **types: type) -> li
 async def records(sql: str, parameters: Sequence[object] = ()) -> Sequence[Any]:
     """As `rows`, but the rows are as the driver gives them: read by the name of a column, or by its place; nothing in them is converted."""
     client = require_context().db()
-    statement, values = _for_database(client, sql, parameters)
+    statement, values = for_database(client, sql, parameters)
     _, found = await client.execute_query(statement, values)
     return found
 
@@ -72,7 +72,8 @@ def instance(model: type[ModelType], row: Mapping[str, Any]) -> ModelType:
     return model._init_from_db(**row)
 
 
-def _for_database(client: BaseDBAsyncClient, sql: str, parameters: Sequence[object]) -> tuple[str, list[object]]:
+def for_database(client: BaseDBAsyncClient, sql: str, parameters: Sequence[object]) -> tuple[str, list[object]]:
+    """A statement and its parameters, as for `rows`, in the words of the database."""
     if client.capabilities.dialect == "sqlite":
         return _statement_for_sqlite(sql), [_for_sqlite(value) for value in parameters]
     return sql, [_for_both(value) for value in parameters]

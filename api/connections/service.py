@@ -7,7 +7,7 @@ from tortoise.exceptions import IntegrityError
 
 import models
 from api.access import Access, Actor
-from api.audit import Audit
+from api.audit import Act, Audit
 from api.clock import Clock
 from api.connections import reasons
 from api.connections.refresher import Refresher
@@ -18,6 +18,7 @@ from api.organization.apps import OAuthApps
 from api.organization.rulings import Rulings
 from api.organization.suspensions import Suspensions
 from models import ConnectionEventType, ConnectionStatus, Permission
+from models.holding import find_connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +65,33 @@ class Connections:
         async with self._audit.act(actor, "connection.rename", connection_id) as act:
             name = checked_name(name)
             try:
-                async with self._log.change(actor.user_id) as record:
-                    connection = await self._access.held(actor, connection_id, Permission.EDIT)
-                    former = connection.name
-                    if former != name:
-                        connection.rename(name)
-                        await connection.save_name(self._clock())
-                        await record.append(connection, ConnectionEventType.RENAMED)
-                    await act.done(subject_name=name, folder_id=connection.folder_id, detail=f"was {former}")
+                renamed = await self._rename_at_once(act, actor, connection_id, name)
+                return await self._rename_held(act, actor, connection_id, name) if renamed is None else renamed
             except IntegrityError:
                 raise NameTaken(name, "this folder for this connector") from None
+
+    async def _rename_at_once(self, act: Act, actor: Actor, connection_id: UUID, name: str) -> models.Connection | None:
+        """As `rename`, without a transaction around it; None where that takes one, or something is wrong, and then nothing is done."""
+        connection = await find_connection(connection_id)
+        allowed = None if connection is None else self._access.condition(actor, connection.folder, Permission.EDIT)
+        if connection is None or allowed is None or connection.name == name:
+            return None
+        told = act.told(subject_name=name, folder_id=connection.folder_id, detail=f"was {connection.name}")
+        change = connection.renamed(name, self._clock())
+        act.is_written = await self._log.change_if(
+            change, allowed, connection=connection, type=ConnectionEventType.RENAMED, told=told, actor_id=actor.user_id
+        )
+        return connection if act.is_written else None
+
+    async def _rename_held(self, act: Act, actor: Actor, connection_id: UUID, name: str) -> models.Connection:
+        async with self._log.change(actor.user_id) as record:
+            connection = await self._access.held(actor, connection_id, Permission.EDIT)
+            former = connection.name
+            if former != name:
+                connection.rename(name)
+                await connection.save_name(self._clock())
+                await record.append(connection, ConnectionEventType.RENAMED)
+            await act.done(subject_name=name, folder_id=connection.folder_id, detail=f"was {former}")
         return connection
 
     async def set_default(self, actor: Actor, connection_id: UUID) -> models.Connection:

@@ -2,18 +2,21 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from uuid import UUID
 
 import models
 from api.clock import Clock
 from api.events.wakeup import Wakeup
 from models import ConnectionEventType, ConnectionStatus
-from models.appending import Appended
+from models.appending import Appended, Condition, Kept, Told
+from models.changing import Change, change_if
 from models.database import Callback, transaction
 from models.notices import notify
 
 CHANNEL = "patchbay"
 _EVENTS = Appended(models.ConnectionEvent)
+_STATE_AS_CHANGED = {"status": Kept.AS_CHANGED, "reason_json": Kept.AS_CHANGED}
 
 
 class Record:
@@ -36,21 +39,8 @@ class Record:
     ) -> None:
         """Tell what happened to a connection, as it is now."""
         self.has_told = True
-        await _EVENTS.append(
-            {
-                "type": type,
-                "connection_id": connection.id,
-                "connection_name": connection.name,
-                "connector_key": connection.connector_key,
-                "folder_id": connection.folder_id,
-                "previous_folder_id": previous_folder_id,
-                "previous_status": previous_status,
-                "status": connection.status,
-                "reason_json": connection.reason_json,
-                "actor_id": self._actor_id,
-                "at": self._clock(),
-            }
-        )
+        event = _event(connection, type, self._actor_id, self._clock())
+        await _EVENTS.append(event | {"previous_status": previous_status, "previous_folder_id": previous_folder_id})
 
 
 class EventLog:
@@ -74,7 +64,38 @@ class EventLog:
             if record.has_told:
                 await self._wake(after_commit)
 
+    async def change_if(
+        self, change: Change, *conditions: Condition, connection: models.Connection, type: ConnectionEventType, told: Told, actor_id: UUID
+    ) -> bool:
+        """A change of a connection in one go with its event, and with what else is told of it, if all conditions hold; whether it was made.
+
+        In what state the connection is, the event has from the row as it is then. Raises as `models.changing.change_if`.
+        """
+        event = _event(connection, type, actor_id, self._clock()) | _STATE_AS_CHANGED
+        try:
+            return await change_if(change, conditions, [_EVENTS.told(event), told], channel=CHANNEL)
+        finally:
+            # Also where a cancellation came while it was committed; to look for nothing does no harm.
+            self._wakeup.signal()
+
     async def _wake(self, after_commit: Callable[[Callback], None]) -> None:
         # On PostgreSQL other processes watch too; they are told when this transaction commits.
         await notify(CHANNEL)
         after_commit(self._wakeup.signal)
+
+
+def _event(connection: models.Connection, type: ConnectionEventType, actor_id: UUID | None, now: datetime) -> dict[str, object]:
+    """What happened to a connection as it is now, and did not change its state or its folder."""
+    return {
+        "type": type,
+        "connection_id": connection.id,
+        "connection_name": connection.name,
+        "connector_key": connection.connector_key,
+        "folder_id": connection.folder_id,
+        "previous_folder_id": None,
+        "previous_status": None,
+        "status": connection.status,
+        "reason_json": connection.reason_json,
+        "actor_id": actor_id,
+        "at": now,
+    }

@@ -25,7 +25,7 @@ from tortoise.backends.sqlite.client import SqliteClient, SqliteTransactionWrapp
 from tortoise.exceptions import OperationalError
 
 from models.engines.sqlite_reader import Reader
-from models.engines.together import Together, counted
+from models.engines.together import Statement, Together, counted
 from models.engines.transaction import Outermost, Savepoint
 from models.engines.uninterrupted import uninterrupted
 from models.file_lock import FileLock
@@ -69,13 +69,19 @@ class Client(SqliteClient):
             if (rows := reader.read(query, values)) is not None:
                 return len(rows), rows
         if not _only_reads(query):
-            return await self._together.execute(query, values)
+            return await self._together.execute((query, values))
         async with self.acquire_connection() as connection:
             return await _execute(connection, query, values)
 
     async def execute_query_dict(self, query: str, values: list[Any] | None = None) -> list[dict[str, Any]]:
         _, rows = await self.execute_query(query, values)
         return [dict(row) for row in rows]
+
+    @translate_exceptions
+    async def execute_unit(self, *statements: Statement) -> int:
+        """Execute all of them or none, those after the first only where it changed a row; how many it changed."""
+        changed, _ = await self._together.execute(*statements)
+        return changed
 
     @translate_exceptions
     async def execute_insert(self, query: str, values: list[Any]) -> int:

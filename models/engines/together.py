@@ -13,22 +13,29 @@ from typing import Any
 
 # The rows that a statement changed, or else returned, and those rows.
 Found = tuple[int, list[Any]]
+Statement = tuple[str, Sequence[Any] | None]
 Writing = Callable[[Callable[[Any], Awaitable[None]]], Awaitable[None]]
 
 _TOGETHER = ("INSERT", "UPDATE", "DELETE", "WITH")
 
 
 @dataclass(slots=True, eq=False)
-class _Statement:
-    query: str
-    values: Sequence[Any] | None
+class _Unit:
+    """Statements that are done all or not at all; those after the first only where it found something."""
+
+    statements: Sequence[Statement]
     outcome: Found | Exception | None = field(default=None)
 
-    def run(self, connection: sqlite3.Connection) -> None:
-        try:
-            self.outcome = counted(connection, self.query, self.values)
-        except Exception as error:
-            self.outcome = error
+    @property
+    def changes_rows(self) -> bool:
+        return all(query.lstrip()[:6].upper().startswith(_TOGETHER) for query, _ in self.statements)
+
+    def run(self, connection: sqlite3.Connection) -> Found:
+        """What the first statement found."""
+        found = counted(connection, *self.statements[0])
+        for query, values in self.statements[1:] if found[0] else ():
+            counted(connection, query, values)
+        return found
 
     def result(self) -> Found:
         assert self.outcome is not None
@@ -43,23 +50,24 @@ class Together:
     def __init__(self, write: Writing) -> None:
         self._write = write
         self._turn = asyncio.Lock()
-        self._waiting: list[_Statement] = []
+        self._waiting: list[_Unit] = []
 
-    async def execute(self, query: str, values: Sequence[Any] | None) -> Found:
-        """Execute a statement, in a transaction of its own or with others that wait. Raises what SQLite raises.
+    async def execute(self, *statements: Statement) -> Found:
+        """Execute statements, in a transaction of their own or with others that wait; what the first of them found.
 
-        Cancelled while it waits, it is not executed, unless another has taken it along already.
+        All or none: those after the first only where it changed or returned a row. Raises what SQLite raises. Cancelled while it waits,
+        none is executed, unless another has taken them along already.
         """
-        statement = _Statement(query, values)
-        self._waiting.append(statement)
+        unit = _Unit(statements)
+        self._waiting.append(unit)
         try:
             async with self._turn:
-                if statement.outcome is None:
+                if unit.outcome is None:
                     await self._write(self._execute_waiting)
         finally:
-            if statement in self._waiting:
-                self._waiting.remove(statement)
-        return statement.result()
+            if unit in self._waiting:
+                self._waiting.remove(unit)
+        return unit.result()
 
     async def _execute_waiting(self, connection: Any) -> None:
         batch, self._waiting = self._waiting, []
@@ -78,24 +86,38 @@ def counted(connection: sqlite3.Connection, query: str, values: Sequence[Any] | 
     return (cursor.rowcount if cursor.rowcount > 0 else len(rows)), rows
 
 
-def _run(connection: sqlite3.Connection, statements: Sequence[_Statement]) -> None:
+def _run(connection: sqlite3.Connection, units: Sequence[_Unit]) -> None:
     # What does more than change rows may need to be outside of a transaction.
-    change_rows = all(each.query.lstrip()[:6].upper().startswith(_TOGETHER) for each in statements)
-    if len(statements) == 1 or not change_rows or not _run_in_one(connection, statements):
-        for each in statements:
-            each.run(connection)
+    if len(units) > 1 and all(each.changes_rows for each in units):
+        try:
+            _run_in_one(connection, units)
+            return
+        # Nothing is done: whose fault it was is found by running each alone.
+        except (sqlite3.Error, ValueError, OverflowError, TypeError):
+            pass
+    for each in units:
+        try:
+            _run_alone(connection, each)
+        except Exception as error:
+            each.outcome = error
 
 
-def _run_in_one(connection: sqlite3.Connection, statements: Sequence[_Statement]) -> bool:
-    """Whether all went well. Where not, nothing is done: whose fault it was is found by running each alone."""
+def _run_alone(connection: sqlite3.Connection, unit: _Unit) -> None:
+    if len(unit.statements) == 1:
+        unit.outcome = unit.run(connection)
+    else:
+        _run_in_one(connection, [unit])
+
+
+def _run_in_one(connection: sqlite3.Connection, units: Sequence[_Unit]) -> None:
+    """Run them in one transaction. Where this raises, nothing is done."""
     try:
         connection.execute("BEGIN IMMEDIATE")
-        outcomes = [counted(connection, each.query, each.values) for each in statements]
+        outcomes = [each.run(connection) for each in units]
         connection.execute("COMMIT")
-    except (sqlite3.Error, ValueError, OverflowError, TypeError):
+    except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        return False
-    for each, outcome in zip(statements, outcomes, strict=True):
+        raise
+    for each, outcome in zip(units, outcomes, strict=True):
         each.outcome = outcome
-    return True

@@ -76,3 +76,45 @@ async def test_what_is_wrong_with_the_connection_is_told_to_everyone(tmp_path: P
         ended = await asyncio.gather(*[_add(name) for name in ("one", "two", "three")], return_exceptions=True)
 
     assert [type(each) for each in ended] == [ValueError] * 3
+
+
+def _unit(*statements: str) -> Any:
+    client = require_context().db()
+    assert isinstance(client, Client)
+    return client.execute_unit(*[(statement, ()) for statement in statements])
+
+
+def _adding(*names: str) -> Any:
+    return _unit(*[f"INSERT INTO thing (name) VALUES ('{name}')" for name in names])
+
+
+async def test_a_unit_is_one_transaction(commits: list[str]) -> None:
+    assert await _adding("one", "two", "three") == 1
+
+    assert await _names() == ["one", "two", "three"]
+    assert commits == ["BEGIN IMMEDIATE", "COMMIT"]
+
+
+async def test_what_follows_in_a_unit_is_not_done_where_its_first_statement_changed_nothing(commits: list[str]) -> None:
+    changed = await _unit("UPDATE thing SET name = 'two' WHERE name = 'one'", "INSERT INTO thing (name) VALUES ('three')")
+
+    assert (changed, await _names()) == (0, [])
+
+
+async def test_units_that_wait_are_committed_together(commits: list[str]) -> None:
+    await asyncio.gather(_adding("one", "two"), _add("three"), _adding("four", "five"))
+
+    assert await _names() == ["one", "two", "three", "four", "five"]
+    assert commits == ["BEGIN IMMEDIATE", "COMMIT"]
+
+
+async def test_of_a_unit_that_fails_nothing_is_done_and_of_the_others_all(commits: list[str]) -> None:
+    await _add("taken")
+
+    found = await asyncio.gather(_adding("one", "two"), _adding("three", "taken"), _adding("four", "five"), return_exceptions=True)
+
+    assert [type(each) for each in found] == [int, IntegrityError, int]
+    assert await _names() == ["taken", "one", "two", "four", "five"]
+    with pytest.raises(IntegrityError):
+        await _adding("six", "taken")
+    assert await _names() == ["taken", "one", "two", "four", "five"]
