@@ -64,7 +64,6 @@ class Appended:
         key = (_dialect(), *[column for column in self._kinds if row[column] is Kept.AS_CHANGED])
         if key not in self._told:
             dialect, *kept = key
-            # allowed: made-statement: of the names of columns
             self._told[key] = f"{self._insert(dialect, kept=kept)} FROM changed"
         return Told(self._told[key], tuple(row[column] for column in self._kinds if column not in key[1:]))
 

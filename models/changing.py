@@ -70,5 +70,4 @@ def _one_by_one(table: str, change: str, conditions: tuple[str, ...], told: tupl
 
 
 def _conditional(change: str, conditions: Sequence[str]) -> str:
-    # allowed: made-statement: of constants
     return change + "".join(f" AND EXISTS ({condition})" for condition in conditions)
