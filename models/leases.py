@@ -9,12 +9,11 @@ A lease saves double work. What keeps a late answer from overwriting a newer one
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from tortoise.context import require_context
-
 from models.connection import AuthenticationType, Connection
-from models.rows import rows
+from models.rows import is_postgresql, read_jsons, read_time, read_uuid, records, rows
 from models.status import ConnectionStatus
 
 _CLAIM = """
@@ -23,13 +22,19 @@ WHERE id = $1 AND (lease_until IS NULL OR lease_until <= $4)
 RETURNING id, lease_number
 """
 # The queue tells where to look, the connection whether that is so: another may have claimed it since this statement began.
+_IS_FREE = "connection.due_at <= $3 AND (lease_until IS NULL OR lease_until <= $3)"
 _NEXT = """
 SELECT * FROM (
-  SELECT id, queued.due_at FROM connection_queue AS queued JOIN connection ON id = connection_id
-  WHERE queued.priority = {priority} AND queued.due_at <= {due} {but_for}
-    AND connection.due_at <= $3 AND (lease_until IS NULL OR lease_until <= $3)
-  ORDER BY queued.due_at LIMIT {most} {skip_locked}
+  SELECT connection.{place} AS place FROM connection_queue AS queued JOIN connection ON id = connection_id
+  WHERE queued.priority = {priority} AND queued.due_at <= $3 AND id NOT IN (SELECT id FROM late) AND {is_free}
+  ORDER BY queued.due_at LIMIT $4 {skip_locked}
 ) AS next_{priority}
+"""
+# Of the queue alone, and twice as many: some may be another's by now.
+_WAITING = """
+SELECT * FROM (
+  SELECT connection_id, due_at FROM connection_queue WHERE priority = {priority} AND due_at <= $5 ORDER BY due_at LIMIT $6 * 2
+) AS waiting_{priority}
 """
 # Of each priority the first: what to expect of a condition, and so how to read, PostgreSQL may have learnt from a backlog that is gone.
 _IS_DUE = """
@@ -37,13 +42,17 @@ SELECT 1 AS one WHERE (SELECT min(due_at) FROM connection_queue WHERE priority =
   OR (SELECT min(due_at) FROM connection_queue WHERE priority = 1) <= $1
   OR (SELECT min(due_at) FROM connection_queue WHERE priority = 2) <= $1
 """
-_BUT_FOR_LATE = "AND id NOT IN (SELECT id FROM late)"
 # Whoever has waited for long is found first, and then one priority after the other until that are enough: no more are read, or locked.
+# Where its row is needs no index to be found again.
 _CLAIM_DUE = """
-WITH late AS (SELECT id FROM ({late}) AS waiting ORDER BY due_at LIMIT $6),
-others AS (SELECT id FROM ({others}) AS following LIMIT $4 - (SELECT count(*) FROM late))
+WITH late AS (
+  SELECT id, connection.{place} AS place
+  FROM (SELECT * FROM ({waiting}) AS waiting ORDER BY due_at LIMIT $6 * 2) AS longest JOIN connection ON id = connection_id
+  WHERE {is_free} ORDER BY longest.due_at LIMIT $6 {skip_locked}
+),
+others AS (SELECT place FROM ({others}) AS following LIMIT $4 - (SELECT count(*) FROM late))
 UPDATE connection SET lease_holder = $1, lease_until = $2, lease_number = lease_number + 1
-WHERE id IN (SELECT id FROM late UNION ALL SELECT id FROM others)
+WHERE {among}(SELECT place FROM late UNION ALL SELECT place FROM others){end}
 RETURNING id, lease_number, due_at, connector_key, connector_version, authentication_type, option_key, oauth_app_id, site,
   status, renewable, expires_at, last_used_at, created_at, priority
 """
@@ -136,27 +145,14 @@ async def claim_due(term: Term, *, limit: int, late: datetime, late_limit: int) 
     # Most of the time nothing is, and that is told for much less than it takes to plan a claim.
     if not await rows(_IS_DUE, [term.now]):
         return []
-    claimed = await rows(
-        # allowed: made-statement: all of it is written down in here
-        _CLAIM_DUE.format(late=_next(due="$5", most="$6"), others=_next(due="$3", most="$4", but_for=_BUT_FOR_LATE)),
-        [term.holder, term.until, term.now, limit, late, late_limit],
-        id=UUID,
-        due_at=datetime,
-        oauth_app_id=UUID,
-        site=dict,
-        authentication_type=AuthenticationType,
-        status=ConnectionStatus,
-        renewable=bool,
-        expires_at=datetime,
-        last_used_at=datetime,
-        created_at=datetime,
-    )
-    return [Due(Lease(row.pop("id"), row.pop("lease_number"), term.send_before, row.pop("due_at")), **row) for row in claimed]
+    statement = _CLAIM_DUE_ON_POSTGRESQL if is_postgresql() else _CLAIM_DUE_ON_SQLITE
+    claimed = await records(statement, [term.holder, term.until, term.now, limit, late, late_limit])
+    return [_due(row, site, term.send_before) for row, site in zip(claimed, read_jsons([row["site"] for row in claimed]), strict=True)]
 
 
 async def put_off(postponed: Sequence[Postponed]) -> None:
     """Give leases back and make their connections due later, as far as they are still these."""
-    id, number, time, priority = ("::uuid", "::bigint", "::timestamptz", "::smallint") if _is_postgresql() else ("", "", "", "")
+    id, number, time, priority = ("::uuid", "::bigint", "::timestamptz", "::smallint") if is_postgresql() else ("", "", "", "")
     for start in range(0, len(postponed), _PUT_OFF_AT_ONCE):
         some = postponed[start : start + _PUT_OFF_AT_ONCE]
         places = (f"(${4 * n + 1}{id}, ${4 * n + 2}{number}, ${4 * n + 3}{time}, ${4 * n + 4}{priority})" for n in range(len(some)))
@@ -186,13 +182,34 @@ async def end_lease(connection_id: UUID, number: int, *, due_at: datetime) -> No
     await held.update(lease_holder=None, lease_until=None)
 
 
-def _next(*, due: str, most: str, but_for: str = "") -> str:
+def _written(*, place: str, among: str, end: str, skip_locked: str) -> str:
     """One piece of the queue for each priority, none longer than the limit: however many are due, and however many more are not."""
-    skip_locked = "FOR NO KEY UPDATE OF connection SKIP LOCKED" if _is_postgresql() else ""
-    named = {"due": due, "most": most, "but_for": but_for, "skip_locked": skip_locked}
+    words = {"place": place, "among": among, "end": end, "skip_locked": skip_locked, "is_free": _IS_FREE}
     # allowed: made-statement: all of it is written down in here
-    return "UNION ALL".join(_NEXT.format(priority=priority, **named) for priority in range(3))
+    pieces = [[piece.format(priority=priority, **words) for priority in range(3)] for piece in (_WAITING, _NEXT)]
+    waiting, others = ("UNION ALL".join(each) for each in pieces)
+    return _CLAIM_DUE.format(waiting=waiting, others=others, **words)
 
 
-def _is_postgresql() -> bool:
-    return require_context().db().capabilities.dialect == "postgres"
+_SKIP_LOCKED = "FOR NO KEY UPDATE OF connection SKIP LOCKED"
+_CLAIM_DUE_ON_POSTGRESQL = _written(place="ctid", among="ctid = ANY (ARRAY", end=")", skip_locked=_SKIP_LOCKED)
+_CLAIM_DUE_ON_SQLITE = _written(place="rowid", among="rowid IN ", end="", skip_locked="")
+
+
+def _due(row: Sequence[Any], site: Mapping[str, str], send_before: float) -> Due:
+    id, number, due_at, key, version, type, option_key, app_id, _, status, renewable, expires_at, used_at, created_at, priority = row
+    return Due(
+        lease=Lease(read_uuid(id), number, send_before, read_time(due_at)),
+        connector_key=key,
+        connector_version=version,
+        authentication_type=AuthenticationType(type),
+        option_key=option_key,
+        oauth_app_id=None if app_id is None else read_uuid(app_id),
+        site=site,
+        status=ConnectionStatus(status),
+        renewable=bool(renewable),
+        expires_at=None if expires_at is None else read_time(expires_at),
+        last_used_at=None if used_at is None else read_time(used_at),
+        created_at=read_time(created_at),
+        priority=priority,
+    )

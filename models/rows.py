@@ -162,7 +162,7 @@ def read_json(value: Any) -> Any:
     return orjson.loads(value) if isinstance(value, str | bytes) else value
 
 
-def read_jsons(values: Sequence[Any]) -> Sequence[Any]:
+def read_jsons(values: Sequence[Any]) -> list[Any]:
     """As `read_json`, of a whole column of texts. What is alike is read once, and so is to be left as it is."""
     read = {value: read_json(value) for value in set(values)}
     return [read[value] for value in values]
@@ -177,7 +177,8 @@ def read_uuid(value: Any) -> UUID:
     return value if isinstance(value, UUID) else UUID(value)
 
 
-def _time(value: Any) -> datetime:
+def read_time(value: Any) -> datetime:
+    """What a column of `records` holds that is a time, in UTC."""
     time = value if isinstance(value, datetime) else datetime.fromisoformat(value)
     return time if time.tzinfo is UTC else time.astimezone(UTC)
 
@@ -186,4 +187,4 @@ def _json(value: Any) -> Any:
     return json.loads(value) if isinstance(value, str) else value
 
 
-_READERS: dict[type, Callable[[Any], Any]] = {UUID: read_uuid, datetime: _time, dict: _json, list: _json}
+_READERS: dict[type, Callable[[Any], Any]] = {UUID: read_uuid, datetime: read_time, dict: _json, list: _json}
