@@ -10,6 +10,7 @@ who takes a right away waits for it. In which order rows are held, so that none 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cache
 from uuid import UUID
 
 from tortoise.context import require_context
@@ -97,6 +98,9 @@ class Limits:
     organization: OrganizationPermission = _NOTHING
 
 
+_NO_LIMITS = Limits()
+
+
 @dataclass(frozen=True, slots=True)
 class Actor:
     """Whoever asks, once they are known."""
@@ -158,15 +162,13 @@ class Access:
 
     def condition(self, actor: Actor, folder: models.Folder, permission: Permission) -> Condition | None:
         """That this is allowed, as of when it is asked, and whoever acts is held; None where it takes a grant, or the folders above."""
-        limits = actor.limits or Limits()
+        limits = actor.limits or _NO_LIMITS
         allowed = _by_kind(actor, folder) & limits.permissions
         if limits.folder_ids is not None or permission | Permission.VIEW not in allowed:
             return None
         condition, shown = _shown(actor)
         condition += " AND administrator" if folder.kind is FolderKind.SHARED else ""
-        # allowed: made-statement: the condition is one of the constants above
-        statement = _STANDING.format(shown=condition, held=" FOR SHARE" if _is_shared() else "")
-        return Condition(statement, (actor.user_id, *shown))
+        return Condition(_standing(condition, held=_is_shared()), (actor.user_id, *shown))
 
     async def find_administered(self, actor: Actor, connection_id: UUID) -> models.Connection | None:
         """A connection in somebody's workspace, held, for an administrator, who may end it or hand it over, but not see it."""
@@ -220,9 +222,7 @@ class Access:
     async def as_known(self, actor: Actor) -> Actor | None:
         """The actor with what is left of their standing since they were recognised; None where they may not ask any more."""
         condition, shown = _shown(actor)
-        # allowed: made-statement: the condition is one of the constants above
-        statement = _STANDING.format(shown=condition, held=" FOR SHARE" if _holds() else "")
-        found = await rows(statement, [actor.user_id, *shown], administrator=bool)
+        found = await rows(_standing(condition, held=_holds()), [actor.user_id, *shown], administrator=bool)
         if not found:
             return None
         organization = OrganizationPermission(found[0]["organization_permissions"])
@@ -301,6 +301,12 @@ class Access:
 def require_administrator(actor: Actor) -> None:
     if not actor.may_administer:
         raise PermissionDenied(None)
+
+
+@cache
+def _standing(condition: str, *, held: bool) -> str:
+    # allowed: made-statement: the condition is one of the constants above
+    return _STANDING.format(shown=condition, held=" FOR SHARE" if held else "")
 
 
 def _shown(actor: Actor) -> tuple[str, list[UUID | str]]:

@@ -7,7 +7,7 @@ What was refused or came to nothing left no transaction, and is written by itsel
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from uuid import UUID
 
 import models
@@ -67,8 +67,9 @@ class Act:
 
     def told(self, *, subject_name: str, folder_id: UUID, detail: str) -> Told:
         """The entry of `done`, to be appended with the change that does it; `is_written` is to be set once it was."""
-        done = replace(self, subject_name=subject_name, folder_id=folder_id)
-        return _ENTRIES.told(done._entry(AuditOutcome.DONE, detail))
+        return _ENTRIES.told(
+            self._entry(AuditOutcome.DONE, detail) | {"subject_name": subject_name[:_LONGEST_NAME], "folder_id": folder_id}
+        )
 
     async def write(self, outcome: AuditOutcome, detail: str | None) -> None:
         await _ENTRIES.append(self._entry(outcome, detail))

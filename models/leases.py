@@ -185,9 +185,8 @@ async def end_lease(connection_id: UUID, number: int, *, due_at: datetime) -> No
 def _written(*, place: str, among: str, end: str, skip_locked: str) -> str:
     """One piece of the queue for each priority, none longer than the limit: however many are due, and however many more are not."""
     words = {"place": place, "among": among, "end": end, "skip_locked": skip_locked, "is_free": _IS_FREE}
+    waiting, others = ("UNION ALL".join(piece.format(priority=n, **words) for n in range(3)) for piece in (_WAITING, _NEXT))
     # allowed: made-statement: all of it is written down in here
-    pieces = [[piece.format(priority=priority, **words) for priority in range(3)] for piece in (_WAITING, _NEXT)]
-    waiting, others = ("UNION ALL".join(each) for each in pieces)
     return _CLAIM_DUE.format(waiting=waiting, others=others, **words)
 
 

@@ -10,6 +10,9 @@ from models.base import Row
 from models.event import ConnectionEventType
 from models.fields import SealedField, UtcField
 from models.folder import Folder
+from models.rows import records
+
+_ANY_ENABLED = "SELECT 1 AS one FROM webhook WHERE disabled_at IS NULL LIMIT 1"
 
 
 class Webhook(Row):
@@ -49,6 +52,11 @@ class Webhook(Row):
     @classmethod
     def enabled(cls) -> QuerySet["Webhook"]:
         return cls.filter(disabled_at__isnull=True)
+
+    @classmethod
+    async def any_enabled(cls) -> bool:
+        """Asked after each commit, and so by a statement that is written once."""
+        return bool(await records(_ANY_ENABLED))
 
     @classmethod
     def of_folders(cls, folder_ids: Sequence[UUID], *, installation: bool) -> QuerySet["Webhook"]:

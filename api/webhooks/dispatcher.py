@@ -85,7 +85,7 @@ class WebhookDispatcher:
             return False
         async with self._turn:
             await self._do_chores()
-            if not await models.Webhook.enabled().exists():
+            if not await models.Webhook.any_enabled():
                 return False
             while await self._outbox.make_deliveries():
                 pass
