@@ -13,7 +13,7 @@ from uuid import UUID
 from api.access import Access, Actor
 from api.clock import Clock
 from api.events.order import EventPosition, PlacedEvent
-from api.events.seeing import Allowed, permissions_of_each
+from api.events.seeing import Standing, standing_of_each
 from api.events.selection import EventSelection
 
 # So many are written to before anybody else has a turn.
@@ -33,7 +33,7 @@ class Answer(Protocol):
     def folder_ids(self) -> set[UUID]:
         """What somebody may do there decides whether it is theirs."""
 
-    def is_for(self, actor: Actor, allowed: Allowed) -> bool: ...
+    def is_for(self, viewer: Standing) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,20 +121,20 @@ class Audience:
         """Each answer, with those whose it is. Who may not see the event, or may not ask any more, is with none."""
         event = placed.event
         places = {place for place in (event.folder_id, event.previous_folder_id) if place is not None}
-        allowed = await self._allowed(actors, places)
-        left = [actor for actor in actors if allowed.get(actor)]
+        standings = await self._standings(actors, places)
+        left = [actor for actor, standing in standings.items() if standing.allowed]
         while left:
             first, *others = left
-            answer = await self._answer(placed, first)
+            answer = await self._answer(placed, standings[first].actor)
             if others and not answer.folder_ids <= places:
                 places |= answer.folder_ids
-                allowed = await self._allowed(others, places)
-            alike = {actor for actor in others if actor in allowed and answer.is_for(actor, allowed[actor])}
+                standings = await self._standings(others, places)
+            alike = {actor for actor in others if actor in standings and answer.is_for(standings[actor])}
             yield answer.payload, [first, *alike]
             left = [actor for actor in others if actor not in alike]
 
-    async def _allowed(self, actors: Collection[Actor], folder_ids: Collection[UUID]) -> dict[Actor, Allowed]:
-        return await permissions_of_each(self._access, actors, folder_ids, self._clock())
+    async def _standings(self, actors: Collection[Actor], folder_ids: Collection[UUID]) -> dict[Actor, Standing]:
+        return await standing_of_each(self._access, actors, folder_ids, self._clock())
 
     async def _write(self, payload: bytes, members: list[Member]) -> None:
         for number, member in enumerate(members, start=1):

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -42,6 +42,14 @@ Allowed = Mapping[UUID, Permission]
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """What is left of an actor since they were recognised, and what they may do in the folders that were asked about and they see."""
+
+    actor: Actor
+    allowed: Allowed
+
+
+@dataclass(frozen=True, slots=True)
 class _Place:
     kind: FolderKind
     owner_id: UUID | None
@@ -49,10 +57,8 @@ class _Place:
     line: frozenset[UUID]
 
 
-async def permissions_of_each(
-    access: Access, actors: Collection[Actor], folder_ids: Collection[UUID], now: datetime
-) -> dict[Actor, Allowed]:
-    """What each may do in each of these folders, as far as they see it; who may not ask any more is not in the answer."""
+async def standing_of_each(access: Access, actors: Collection[Actor], folder_ids: Collection[UUID], now: datetime) -> dict[Actor, Standing]:
+    """What each is and may do in each of these folders by now; who may not ask any more is not in the answer."""
     known = await access.known_among(actors, now)
     places = await _places(folder_ids)
     user_ids = list({actor.user_id for actor in known})
@@ -60,7 +66,7 @@ async def permissions_of_each(
     given: dict[UUID, dict[UUID, Permission]] = defaultdict(dict)
     for start in range(0, len(user_ids), _USERS_AT_ONCE):
         await _add_given(given, user_ids[start : start + _USERS_AT_ONCE], places)
-    return {actor: _allowed(actor, places, given[actor.user_id], administers=actor.user_id in administrators) for actor in known}
+    return {actor: _standing(actor, places, given[actor.user_id], administrators) for actor in known}
 
 
 async def _places(folder_ids: Collection[UUID]) -> dict[UUID, _Place]:
@@ -91,7 +97,12 @@ async def _add_given(given: dict[UUID, dict[UUID, Permission]], user_ids: Collec
         mine[row["origin"]] = mine.get(row["origin"], Permission(0)) | Permission(row["permissions"])
 
 
-def _allowed(actor: Actor, places: Mapping[UUID, _Place], given: Allowed, *, administers: bool) -> Allowed:
+def _standing(actor: Actor, places: Mapping[UUID, _Place], given: Allowed, administrators: Collection[UUID]) -> Standing:
+    still = replace(actor, administrator=actor.user_id in administrators) if actor.administrator else actor
+    return Standing(still, _allowed(still, places, given))
+
+
+def _allowed(actor: Actor, places: Mapping[UUID, _Place], given: Allowed) -> Allowed:
     limits = actor.limits or Limits()
     found: dict[UUID, Permission] = {}
     for id, place in places.items():
@@ -101,7 +112,7 @@ def _allowed(actor: Actor, places: Mapping[UUID, _Place], given: Allowed, *, adm
             mine = place.owner_id == actor.user_id and not limits.without_workspace
             permissions = _IN_A_WORKSPACE if mine else Permission(0)
         else:
-            permissions = Permission.every() if administers else given.get(id, Permission(0))
+            permissions = Permission.every() if actor.administrator else given.get(id, Permission(0))
         if permissions & limits.permissions & Permission.VIEW:
             found[id] = permissions & limits.permissions
     return found

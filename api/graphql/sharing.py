@@ -21,7 +21,7 @@ from strawberry.types.graphql import OperationType
 from api.access import Actor
 from api.events.audience import Delivery
 from api.events.order import EventPosition, PlacedEvent
-from api.events.seeing import Allowed
+from api.events.seeing import Standing
 from api.events.selection import EventSelection
 from api.graphql.context import Context
 from api.graphql.limits import MAX_TOKENS
@@ -56,8 +56,8 @@ class Answered:
     def folder_ids(self) -> set[UUID]:
         return self.facts.folder_ids
 
-    def is_for(self, actor: Actor, allowed: Allowed) -> bool:
-        return self.facts.hold_for(actor, allowed)
+    def is_for(self, viewer: Standing) -> bool:
+        return self.facts.hold_for(viewer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,9 @@ async def answers(
     try:
         async with aclosing(patchbay.feed.watch(actor, wanted.selection, after=wanted.after, delivery=delivery)) as events:
             async for placed in events:
-                yield await _answer(document, patchbay, placed, actor)
+                # What they may do by now, which is less than when they began, where they were an administrator.
+                if (known := await patchbay.access.as_known(actor)) is not None:
+                    yield await _answer(document, patchbay, placed, known)
     # Said as the operation says whatever its events end with.
     except Exception as error:
         async for answer in document.answers(Context(patchbay, actor, events=_Failing(error))):

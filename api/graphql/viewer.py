@@ -1,12 +1,13 @@
 """Whoever looks, as far as an answer depends on them. What was asked about them is kept: others with the same facts get the same answer."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TypeVar
 from uuid import UUID
 
 import models
 from api.access import Access, Actor
+from api.events.seeing import Standing
 from models import Permission
 
 Fact = TypeVar("Fact")
@@ -30,8 +31,9 @@ class Facts:
     def folder_ids(self) -> set[UUID]:
         return {*self.seen, *self.permissions}
 
-    def hold_for(self, actor: Actor, allowed: Mapping[UUID, Permission]) -> bool:
-        """Whether they are the facts of this actor, too, who may do this in the folders that the facts are about."""
+    def hold_for(self, viewer: Standing) -> bool:
+        """Whether they are the facts of this one, too, of whom all folders were asked about that the facts are about."""
+        actor, allowed = viewer.actor, viewer.allowed
         return (
             not self.personal
             and self.administers in (None, actor.may_administer)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,6 +19,7 @@ from api.errors import InvalidInput, NotFound, PermissionDenied
 from api.events.audience import Delivery
 from api.events.feed import EventFeed
 from api.events.order import PlacedEvent
+from api.events.seeing import Standing
 from api.events.selection import EventSelection
 from api.events.wakeup import Wakeup
 from api.graphql.context import Context
@@ -228,7 +229,7 @@ class Number:
     payload: bytes
     folder_ids: set[UUID] = field(default_factory=set)
 
-    def is_for(self, actor: Actor, allowed: Mapping[UUID, Permission]) -> bool:
+    def is_for(self, viewer: Standing) -> bool:
         return True
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import models
 from api.access import Access, Actor, Limits
-from api.events.seeing import permissions_of_each
+from api.events.seeing import Standing, standing_of_each
 from models import FolderKind, Permission
 from tests.installation import Installation
 
@@ -55,9 +55,9 @@ async def test_many_may_what_each_of_them_may(here: Installation, seed: int) -> 
     actors = [*people, *(limited(chance, person, [*tree, *workspaces]) for person in people for _ in range(2))]
     asked = [*tree, *workspaces, uuid4()]
 
-    found = await permissions_of_each(Access(), actors, asked, here.clock())
+    found = await standing_of_each(Access(), actors, asked, here.clock())
 
-    assert found == {actor: await Access().permissions(actor, asked) for actor in actors}
+    assert found == {actor: Standing(actor, await Access().permissions(actor, asked)) for actor in actors}
 
 
 async def test_who_may_not_ask_any_more_is_not_told_of(here: Installation) -> None:
@@ -69,7 +69,7 @@ async def test_who_may_not_ask_any_more_is_not_told_of(here: Installation) -> No
     await people.revoke_token(here.ada, new.row.id)
     await people.deactivate(here.ada, gone.user_id)
 
-    found = await permissions_of_each(Access(), [here.ada, ben, gone, revoked], [here.workspace], here.clock())
+    found = await standing_of_each(Access(), [here.ada, ben, gone, revoked], [here.workspace], here.clock())
 
     assert found.keys() == {here.ada, ben}
 
@@ -77,13 +77,13 @@ async def test_who_may_not_ask_any_more_is_not_told_of(here: Installation) -> No
 async def test_who_was_an_administrator_is_one_no_more(here: Installation) -> None:
     ben = await here.add_person("Ben", administrator=True)
     folder = await models.Folder.create(name="Sales", name_key="sales", kind=FolderKind.SHARED, created_at=NOW)
-    assert (await permissions_of_each(Access(), [ben], [folder.id], here.clock()))[ben] == {folder.id: Permission.every()}
+    assert (await standing_of_each(Access(), [ben], [folder.id], here.clock()))[ben].allowed == {folder.id: Permission.every()}
 
     await models.User.filter(id=ben.user_id).update(administrator=False)
 
-    assert (await permissions_of_each(Access(), [ben], [folder.id], here.clock()))[ben] == {}
+    assert (await standing_of_each(Access(), [ben], [folder.id], here.clock()))[ben] == Standing(replace(ben, administrator=False), {})
 
 
 async def test_of_no_folder_nobody_may_anything(here: Installation) -> None:
-    assert await permissions_of_each(Access(), [here.ada], [], here.clock()) == {here.ada: {}}
-    assert await permissions_of_each(Access(), [], [here.workspace], here.clock()) == {}
+    assert await standing_of_each(Access(), [here.ada], [], here.clock()) == {here.ada: Standing(here.ada, {})}
+    assert await standing_of_each(Access(), [], [here.workspace], here.clock()) == {}

@@ -237,6 +237,21 @@ async def test_who_loses_the_folder_gets_nothing_more_and_the_others_go_on(graph
     assert [len(reader.texts) for reader in readers] == [1, 2, 2, 2]
 
 
+@pytest.mark.parametrize("keeps_up", [True, False])
+async def test_who_is_an_administrator_no_more_is_answered_like_everybody(graph: Graph, people: list[Actor], keeps_up: bool) -> None:
+    """However long ago they began to watch."""
+    connection = await watched(graph, people, Permission.VIEW)
+    boss = await graph.here.add_person("Boss", administrator=True)
+    await models.FolderGrant.create(folder_id=connection.folder_id, user_id=boss.user_id, permissions=Permission.VIEW)
+
+    async with reading(graph, boss, graph.here.ada, text=PERMISSIONS, takes=lambda: keeps_up) as readers:
+        await models.User.filter(id=boss.user_id).update(administrator=False)
+        await rename(graph, connection, "New")
+        texts = [(await reader.until(1))[0] for reader in readers]
+
+    assert [b'"permissions":["VIEW"]' in text for text in texts] == [True, False]
+
+
 async def test_an_audience_ends_with_its_last_reader(graph: Graph, people: list[Actor]) -> None:
     feed = graph.here.patchbay.feed
     await watched(graph, people, Permission.VIEW)
