@@ -5,7 +5,7 @@ position from which to go on alone, and so holds up nobody.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Set
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -28,6 +28,10 @@ class Answer(Protocol):
 
     @property
     def payload(self) -> bytes: ...
+
+    @property
+    def is_personal(self) -> bool:
+        """Whether it is nobody else's, whoever they are."""
 
     @property
     def folder_ids(self) -> set[UUID]:
@@ -121,20 +125,27 @@ class Audience:
         """Each answer, with those whose it is. Who may not see the event, or may not ask any more, is with none."""
         event = placed.event
         places = {place for place in (event.folder_id, event.previous_folder_id) if place is not None}
-        standings = await self._standings(actors, places)
-        left = [actor for actor, standing in standings.items() if standing.allowed]
+        standings = await self._who_see(places, actors)
+        left = list(standings)
         while left:
-            first, *others = left
-            answer = await self._answer(placed, standings[first].actor)
-            if others and not answer.folder_ids <= places:
-                places |= answer.folder_ids
-                standings = await self._standings(others, places)
-            alike = {actor for actor in others if actor in standings and answer.is_for(standings[actor])}
+            first, *left = left
+            # Who waited for others' answers is asked about again: what they were may be over.
+            standing = standings.get(first) or (await self._who_see(places, [first])).get(first)
+            if standing is None:
+                continue
+            answer = await self._answer(placed, standing.actor)
+            # Not as of before it was made: it may tell of what came after they lost sight of it.
+            standings = {} if answer.is_personal else await self._who_see(places, left, answer.folder_ids)
+            alike = {actor for actor, standing in standings.items() if answer.is_for(standing)}
             yield answer.payload, [first, *alike]
-            left = [actor for actor in others if actor not in alike]
+            left = [actor for actor in left if actor not in alike]
 
-    async def _standings(self, actors: Collection[Actor], folder_ids: Collection[UUID]) -> dict[Actor, Standing]:
-        return await standing_of_each(self._access, actors, folder_ids, self._clock())
+    async def _who_see(self, places: Set[UUID], actors: Collection[Actor], beside: Set[UUID] = frozenset()) -> dict[Actor, Standing]:
+        """Those who see one of these places, with what they may do there, and beside."""
+        if not actors:
+            return {}
+        standings = await standing_of_each(self._access, actors, places | beside, self._clock())
+        return {actor: standing for actor, standing in standings.items() if places & standing.allowed.keys()}
 
     async def _write(self, payload: bytes, members: list[Member]) -> None:
         for number, member in enumerate(members, start=1):

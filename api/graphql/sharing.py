@@ -53,6 +53,10 @@ class Answered:
         return cls(orjson.dumps(payload), result.errors or [], was_executed(result), facts)
 
     @property
+    def is_personal(self) -> bool:
+        return self.facts.personal
+
+    @property
     def folder_ids(self) -> set[UUID]:
         return self.facts.folder_ids
 

@@ -227,6 +227,7 @@ class Number:
     """An answer that depends on nothing."""
 
     payload: bytes
+    is_personal: bool = False
     folder_ids: set[UUID] = field(default_factory=set)
 
     def is_for(self, viewer: Standing) -> bool:
