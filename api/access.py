@@ -214,11 +214,6 @@ class Access:
         held = models.User.filter(id__in=list(set(user_ids))).order_by("id").select_for_update(no_key=True)
         await held.only("id")
 
-    async def sees_any(self, actor: Actor, folder_ids: Collection[UUID]) -> bool:
-        """Whether the actor may still ask, and sees one of these folders."""
-        known = await self.as_known(actor)
-        return known is not None and bool(await self.permissions(known, folder_ids))
-
     async def as_known(self, actor: Actor) -> Actor | None:
         """The actor with what is left of their standing since they were recognised; None where they may not ask any more."""
         condition, shown = _shown(actor)

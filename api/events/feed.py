@@ -16,6 +16,7 @@ from api.events.audience import Audience, Delivery
 from api.events.audiences import Audiences
 from api.events.log import CHANNEL
 from api.events.order import EventOrder, EventPosition, PlacedEvent, placed_event
+from api.events.seeing import standing_of_each
 from api.events.selection import EventSelection
 from api.events.subscriber import Subscriber
 from api.events.wakeup import Wakeup, wait
@@ -188,7 +189,8 @@ class EventFeed:
             return False
         # Who sees only the folder that a connection left learns that it went, and not where to.
         places = [place for place in (event.folder_id, event.previous_folder_id) if place is not None]
-        return await self._access.sees_any(actor, places)
+        standings = await standing_of_each(self._access, [actor], places, self._clock())
+        return any(standing.allowed for standing in standings.values())
 
     @contextmanager
     def _joined(self, subscriber: Subscriber) -> Iterator[Subscriber]:

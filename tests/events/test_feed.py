@@ -292,6 +292,24 @@ async def test_a_stream_ends_with_the_token_that_it_was_begun_with(here: Install
         assert not third.ended.is_set()
 
 
+async def test_nothing_is_shown_to_a_token_whose_time_is_over(here: Installation) -> None:
+    """Not even before the stream is ended, which is once in a while."""
+    new = await here.patchbay.people.create_token(here.ada, name="Ends", expires_at=here.clock.now + timedelta(hours=1))
+    actor = await here.patchbay.people.actor_of_token(new.token)
+    assert actor is not None
+    await commit(here, here.workspace, "before")
+    await settled(here, 1)
+    stream = here.patchbay.feed.watch(actor, ALL, after=START)
+    assert (await anext(stream)).event.connection_name == "before"
+
+    here.clock.move(timedelta(hours=1))
+    await commit(here, here.workspace, "after")
+
+    with pytest.raises(StopAsyncIteration):
+        async with asyncio.timeout(10):
+            await anext(stream)
+
+
 async def test_a_stream_that_must_be_read_again_ends_all_the_same(here: Installation) -> None:
     """What did not fit is read from the log again, and the end is not lost in that."""
     ben = await here.add_person("Ben")
