@@ -106,6 +106,8 @@ class EventFeed:
             with self._audiences.followed(delivery) if delivery else nullcontext():
                 async with aclosing(self._follow(subscriber, start, selection, delivery)) as events:
                     async for placed in events:
+                        if subscriber.has_ended:
+                            return
                         if await self._shows(actor, selection, placed.event):
                             yield placed
 

@@ -379,6 +379,19 @@ async def test_streams_end_when_patchbay_closes(here: Installation) -> None:
             await anext(stream)
 
 
+async def test_a_stream_ends_in_the_middle_of_what_is_replayed(here: Installation) -> None:
+    await commit(here, here.workspace, "a", "b", "c")
+    await settled(here, 3)
+    stream = here.patchbay.feed.watch(here.ada, ALL, after=START)
+    await anext(stream)
+
+    here.patchbay.feed.close()
+
+    with pytest.raises(StopAsyncIteration):
+        async with asyncio.timeout(10):
+            await anext(stream)
+
+
 async def test_history_is_the_same_log_newest_first(here: Installation) -> None:
     connection = await here.connect_with_token()
     for name in ("b", "c"):
