@@ -234,6 +234,9 @@ class EventFeed:
                         for subscriber in self._alone:
                             subscriber.offer(placed, self._clock())
                     self._position = batch[-1].position
+                    # However much happens, an end is not put off for it: there is another turn.
+                    if ticket.is_set():
+                        break
                 await self._end_unknown()
             # The reader must live: while the database is away it looks again each second, and misses nothing.
             except Exception:

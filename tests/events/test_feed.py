@@ -392,6 +392,23 @@ async def test_a_stream_ends_in_the_middle_of_what_is_replayed(here: Installatio
             await anext(stream)
 
 
+async def test_a_deactivation_is_found_out_while_ever_more_happens(here: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    feed, ben = here.patchbay.feed, await here.add_person("Ben")
+    original = feed._order.after
+
+    async def after(position: EventPosition) -> list[PlacedEvent]:
+        if position == feed._position and feed._streams:
+            await commit(here, here.workspace, "more")
+        return await original(position)
+
+    async with watching(here, actor=ben) as watcher:
+        monkeypatch.setattr(feed._order, "after", after, raising=False)
+        await commit(here, here.workspace, "first")
+        await models.User.filter(id=ben.user_id).update(deactivated_at=here.clock.now)
+        async with asyncio.timeout(10):
+            await watcher.ended.wait()
+
+
 async def test_history_is_the_same_log_newest_first(here: Installation) -> None:
     connection = await here.connect_with_token()
     for name in ("b", "c"):
