@@ -60,13 +60,14 @@ class Audiences:
             self._followers[delivery.key] -= 1
             if not self._followers[delivery.key]:
                 del self._followers[delivery.key]
-                if (found := self._audiences.get(delivery.key)) is not None:
+                # Not left to its task, which may not even have begun.
+                if (found := self._audiences.pop(delivery.key, None)) is not None:
                     found[1].cancel()
 
     def find(self, selection: EventSelection, delivery: Delivery) -> Audience | None:
         """The audience, begun if need be; None while nothing is delivered."""
         found = self._audiences.get(delivery.key)
-        if found is not None and not found[1].cancelling():
+        if found is not None:
             return found[0]
         if self._running is None:
             return None

@@ -12,6 +12,7 @@ import pytest
 import models
 from api.access import Actor
 from api.errors import InvalidInput, StreamLagged
+from api.events.audience import Answer, Delivery
 from api.events.order import EventPosition, PlacedEvent
 from api.events.selection import EventSelection
 from models import ConnectionEventType, ConnectionStatus, FolderKind, Permission, fold
@@ -407,6 +408,25 @@ async def test_a_deactivation_is_found_out_while_ever_more_happens(here: Install
         await models.User.filter(id=ben.user_id).update(deactivated_at=here.clock.now)
         async with asyncio.timeout(10):
             await watcher.ended.wait()
+
+
+async def test_nothing_is_kept_of_a_stream_that_was_left_at_once(here: Installation) -> None:
+    async def no_answer(*_: object) -> Answer:
+        raise AssertionError
+
+    await commit(here, here.workspace, "a")
+    await settled(here, 1)
+    feed = here.patchbay.feed
+    stream = feed.watch(here.ada, ALL, after=START, delivery=Delivery("any", no_answer, lambda _: True))
+
+    await anext(stream)
+    await stream.aclose()
+    # Until what it left behind has had its turn.
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+    assert len(feed._audiences) == 0
+    assert feed._streams == {}
 
 
 async def test_history_is_the_same_log_newest_first(here: Installation) -> None:
