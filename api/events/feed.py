@@ -93,14 +93,14 @@ class EventFeed:
 
         Without `after` the stream begins now. It ends once the actor is deactivated, or their API token or session is no longer good.
         Raises StreamLagged for who left more than a hundred events waiting for ten seconds, and InvalidInput for an `after` that only
-        another database server can have given: what followed there is not here, and what follows here would seem to be before it.
+        another database can have given: what followed there is not here, and what follows here would seem to be before it.
 
         With a `delivery` it yields only what is not delivered by it.
         """
         # Join before reading what was: nothing that is committed meanwhile falls between.
         with self._joined(Subscriber(actor)) as subscriber:
             now = await self._order.now()
-            if after is not None and after.transaction > now.transaction:
+            if after is not None and after > now:
                 raise InvalidInput({"after": "is from before the database was restored: begin without it, and read the connections again"})
             start = now if after is None else after
             with self._audiences.followed(delivery) if delivery else nullcontext():

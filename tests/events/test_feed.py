@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -18,7 +19,8 @@ from api.events.selection import EventSelection
 from models import ConnectionEventType, ConnectionStatus, FolderKind, Permission, fold
 from models.database import transaction
 from models.notices import notify
-from tests.installation import Installation
+from tests.clock import HeldClock
+from tests.installation import Installation, installed
 
 pytestmark = pytest.mark.anyio
 
@@ -427,6 +429,21 @@ async def test_nothing_is_kept_of_a_stream_that_was_left_at_once(here: Installat
 
     assert len(feed._audiences) == 0
     assert feed._streams == {}
+
+
+async def test_a_cursor_of_what_a_backup_does_not_have_is_refused(sqlite_url: str, tmp_path: Path) -> None:
+    """New events would seem to be those that were lost. On PostgreSQL the server that it is restored on has counted less far."""
+    async with installed(sqlite_url, tmp_path, HeldClock()) as here:
+        await commit(here, here.workspace, "kept", "lost")
+        kept, lost = await here.patchbay.feed._order.after(START)
+        await models.ConnectionEvent.filter(id=lost.event.id).delete()
+
+        with pytest.raises(InvalidInput):
+            await anext(here.patchbay.feed.watch(here.ada, ALL, after=lost.position))
+
+        async with watching(here, after=kept.position) as watcher:
+            await commit(here, here.workspace, "new")
+            assert await watcher.names(1) == ["new"]
 
 
 async def test_history_is_the_same_log_newest_first(here: Installation) -> None:
