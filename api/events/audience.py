@@ -115,8 +115,9 @@ class Audience:
                 member.leave(self._settled)
 
     async def _show(self, placed: PlacedEvent) -> None:
-        # Who joins from now on has it already.
-        members = {actor: list(mine) for actor, mine in self._members.items()}
+        # Who joins from now on has it already, and so may who read the log by themselves: it is ahead of what is told of it.
+        behind = {actor: [member for member in mine if member.position < placed.position] for actor, mine in self._members.items()}
+        members = {actor: mine for actor, mine in behind.items() if mine}
         async for payload, actors in self._answers(placed, members):
             for actor in actors:
                 await self._write(payload, members[actor])
@@ -149,8 +150,7 @@ class Audience:
 
     async def _write(self, payload: bytes, members: list[Member]) -> None:
         for number, member in enumerate(members, start=1):
-            # Whoever read the log by itself may have it already: the log is ahead of what is told of it.
-            if not member.left.done() and member.position < self.position:
+            if not member.left.done():
                 if member.write(payload):
                     member.position = self.position
                 else:

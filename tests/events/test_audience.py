@@ -1,9 +1,9 @@
 """Who is in an audience."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
@@ -18,26 +18,6 @@ from tests.events.test_feed import append, settled, shared_folder
 from tests.installation import Installation
 
 pytestmark = pytest.mark.anyio
-
-
-async def test_what_a_member_read_by_itself_is_not_written_to_it_again() -> None:
-    """The log is ahead of what is told of it where no notice comes."""
-    written: list[bytes] = []
-
-    def write(payload: bytes) -> bool:
-        written.append(payload)
-        return True
-
-    nobody = cast(Any, None)
-    audience = Audience(EventSelection(), nobody, nobody, nobody, EventPosition(1, 4))
-    member = Member(Actor(uuid4(), "Ada"), write, EventPosition(1, 5))
-
-    for number in (4, 5, 6, 7):
-        audience.position = replace(audience.position, id=number)
-        await audience._write(str(number).encode(), [member])
-
-    assert written == [b"6", b"7"]
-    assert member.position == EventPosition(1, 7)
 
 
 @dataclass
@@ -91,3 +71,36 @@ async def test_who_loses_the_folder_while_another_is_answered_is_told_nothing(
 
     assert told == [(made[0].name.encode(), [made[0]])]
     assert len(made) == 1
+
+
+async def test_what_was_read_by_a_member_itself_is_neither_answered_nor_written_to_it_again(here: Installation) -> None:
+    """The log is ahead of what is told of it where no notice comes."""
+    await append(here.workspace, "Any")
+    await settled(here, 1)
+    (placed,) = await here.patchbay.feed._order.after(EventPosition(0, 0))
+    answered: list[int] = []
+    written: list[bytes] = []
+
+    async def answer(placed: PlacedEvent, actor: Actor) -> Told:
+        answered.append(placed.position.id)
+        return Told(str(placed.position.id).encode(), is_shared=True)
+
+    async def events() -> AsyncIterator[PlacedEvent]:
+        for number in (4, 5, 6, 7):
+            yield PlacedEvent(EventPosition(1, number), placed.event)
+
+    def write(payload: bytes) -> bool:
+        written.append(payload)
+        return True
+
+    audience = Audience(EventSelection(), answer, Access(), here.clock, EventPosition(1, 3))
+    member = Member(here.ada, write, EventPosition(1, 5))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(audience.keep(member))
+        await asyncio.sleep(0)
+        await audience.attend(events())
+        audience.end()
+
+    assert answered == [6, 7]
+    assert written == [b"6", b"7"]
+    assert member.position == EventPosition(1, 7)
