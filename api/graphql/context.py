@@ -1,6 +1,7 @@
 """What every resolver is given."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Protocol
 
 import strawberry
@@ -37,9 +38,13 @@ class Context:
         return self.viewer.actor
 
     def events(self, selection: EventSelection, after: EventPosition | None) -> AsyncIterator[PlacedEvent]:
-        if self._events is None:
-            return self.patchbay.feed.watch(self.actor, selection, after=after)
-        return self._events(selection, after)
+        return self._watch(selection, after) if self._events is None else self._events(selection, after)
+
+    async def _watch(self, selection: EventSelection, after: EventPosition | None) -> AsyncIterator[PlacedEvent]:
+        async with aclosing(self.patchbay.feed.watch(self.actor, selection, after=after)) as events:
+            async for placed in events:
+                if await self.viewer.look_again():
+                    yield placed
 
 
 Info = strawberry.Info[Context, None]

@@ -97,7 +97,8 @@ class EventSubscription:
         self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="The consent.")]
     ) -> AsyncIterator[Authorization]:
         async for row in info.context.patchbay.connecting.watch(info.context.actor, id_of(id, "consent")):
-            yield Authorization.of(row, info)
+            if await info.context.viewer.look_again():
+                yield Authorization.of(row, info)
 
 
 def _read(cursor: str, info: Info) -> EventPosition:

@@ -51,6 +51,12 @@ class Viewer:
         self._actor = actor
         self.facts = Facts()
 
+    async def look_again(self) -> bool:
+        """Be what is left of them since they came: an administrator may be one no more. False where they may not ask any more."""
+        known = await self._access.as_known(self._actor)
+        self._actor = known or self._actor
+        return known is not None
+
     @property
     def actor(self) -> Actor:
         """For what no other method here answers: then the answer is for this viewer alone."""

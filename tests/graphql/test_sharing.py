@@ -252,6 +252,39 @@ async def test_who_is_an_administrator_no_more_is_answered_like_everybody(graph:
     assert [b'"permissions":["VIEW"]' in text for text in texts] == [True, False]
 
 
+async def test_who_is_an_administrator_no_more_is_answered_like_everybody_in_a_stream_of_their_own(graph: Graph) -> None:
+    """As server-sent events are."""
+    boss = await graph.here.add_person("Boss", administrator=True)
+    connection = await watched(graph, [boss], Permission.VIEW)
+
+    async with graph.seen_by(boss).watching(PERMISSIONS) as answers:
+        first = asyncio.ensure_future(anext(answers))
+        async with asyncio.timeout(15):
+            while not graph.here.patchbay.feed._streams:
+                await asyncio.sleep(0)
+        await models.User.filter(id=boss.user_id).update(administrator=False)
+        await rename(graph, connection, "New")
+        async with asyncio.timeout(15):
+            answer = await first
+
+    assert answer == {"connectionStatusChanged": {"connectionName": "New", "folder": {"name": "Sales", "permissions": ["VIEW"]}}}
+
+
+async def test_who_is_an_administrator_no_more_is_told_of_their_consent_like_everybody(graph: Graph) -> None:
+    here = graph.here
+    folder_id = await shared_folder(graph, ada=(here.ada, Permission.VIEW | Permission.CREATE))
+    authorization = await here.begin(folder_id=folder_id)
+    text = f'subscription {{ authorizationChanged(id: "{authorization.id}") {{ connection {{ folder {{ permissions }} }} }} }}'
+
+    async with graph.watching(text) as answers, asyncio.timeout(15):
+        assert await anext(answers) == {"authorizationChanged": {"connection": None}}
+        await models.User.filter(id=here.ada.user_id).update(administrator=False)
+        await here.come_back(authorization)
+        answer = await anext(answers)
+
+    assert answer == {"authorizationChanged": {"connection": {"folder": {"permissions": ["VIEW", "CREATE"]}}}}
+
+
 async def test_an_audience_ends_with_its_last_reader(graph: Graph, people: list[Actor]) -> None:
     feed = graph.here.patchbay.feed
     await watched(graph, people, Permission.VIEW)
