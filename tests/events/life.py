@@ -129,6 +129,17 @@ class Life(Led[World]):
 
         self.live(act)
 
+    @rule(who=_PEOPLE, folder=_SHARED)
+    def lose_a_folder_while_an_answer_is_made(self, who: str, folder: int) -> None:
+        async def act() -> None:
+            await self.world.give(self.world.id_of(who), folder, Permission.VIEW)
+            await self.world.hold()
+            await self.world.happen(folder, None, 1, noticed=True)
+            await self.world.give(self.world.id_of(who), folder, Permission(0))
+            self.world.release()
+
+        self.live(act)
+
     @rule(by=st.sampled_from([_LONG, _LONG, HOUR]))
     def pass_time(self, by: timedelta) -> None:
         self.world.pass_time(by)
