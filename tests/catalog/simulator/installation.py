@@ -17,7 +17,9 @@ from api.access import Actor
 from api.connections.requests import ConnectRequest, OwnApp
 from api.errors import ProviderFailure
 from api.opening import open_patchbay
+from api.outbound.dialling import Progress
 from api.outbound.egress import Destination, EgressGuard
+from api.outbound.exchanges import Exchanges
 from api.outbound.http import Answer, OutboundClient, OutboundRequest
 from api.patchbay import Patchbay
 from api.secret import Secret
@@ -41,12 +43,18 @@ class SimulatedClient(OutboundClient):
         super().__init__(guard)
         self.player: Player | None = None
 
-    async def _exchange(
-        self, session: object, request: OutboundRequest, destination: Destination, progress: object, max_bytes: int
-    ) -> Answer:
-        assert self.player is not None, f"nobody plays {destination.origin}"
+    async def _opened(self) -> Exchanges:
+        return Played(self)
+
+
+class Played(Exchanges):
+    def __init__(self, client: SimulatedClient) -> None:
+        self._client = client
+
+    async def ask(self, request: OutboundRequest, destination: Destination, progress: Progress, max_bytes: int) -> Answer:
+        assert self._client.player is not None, f"nobody plays {destination.origin}"
         headers = {name.lower(): value for name, value in request.headers.items()}
-        return self.player.answer(Arrived(request.method, destination.url, headers, request.body or b""))
+        return self._client.player.answer(Arrived(request.method, destination.url, headers, request.body or b""))
 
 
 @dataclass
