@@ -69,4 +69,4 @@ class Position:
         value = row[order.column]
         if order is not OrderField.NAME:
             value = datetime.fromisoformat(texts_of_times([value])[0])
-        return cls(value, UUID(str(row["id"])))
+        return cls(value, UUID(row["id"]))

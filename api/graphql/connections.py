@@ -51,7 +51,7 @@ async def _folders_of(connections: "Sequence[Connection]", info: Info) -> list[F
 class Connection:
     row: strawberry.Private[models.Connection]
     id: strawberry.ID = strawberry.field(
-        description="Names the connection for good; reconnecting and renaming do not change it.", metadata=in_column("id", str)
+        description="Names the connection for good; reconnecting and renaming do not change it.", metadata=in_column("id")
     )
     name: str = strawberry.field(description="Its name, unlike those of its folder and connector.", metadata=in_column("name"))
     authentication_type: AuthenticationType = strawberry.field(

@@ -71,7 +71,7 @@ class FolderGroupAccess:
 @strawberry.type(description="A place for connections, and the boundary of who may use them.")
 class Folder:
     row: strawberry.Private[models.Folder]
-    id: strawberry.ID = strawberry.field(description="Names the folder for good.", metadata=in_column("id", str))
+    id: strawberry.ID = strawberry.field(description="Names the folder for good.", metadata=in_column("id"))
     name: str = strawberry.field(description="Its name, unlike those beside it.", metadata=in_column("name"))
     kind: FolderKind = strawberry.field(description="Whose it is.", metadata=in_column("kind", word_of(FolderKind)))
 
