@@ -126,8 +126,13 @@ class Audience:
         """Each answer, with those whose it is. Who may not see the event, or may not ask any more, is with none."""
         event = placed.event
         places = {place for place in (event.folder_id, event.previous_folder_id) if place is not None}
-        standings = await self._who_see(places, actors)
-        left = list(standings)
+        left = list(actors)
+        # One who sees it is enough to begin with: the others are asked about once that one's answer is made.
+        standings = await self._who_see(places, left[:1])
+        is_narrowed = not standings
+        if is_narrowed:
+            standings = await self._who_see(places, left[1:])
+            left = list(standings)
         while left:
             first, *left = left
             # Who waited for others' answers is asked about again: what they were may be over.
@@ -135,8 +140,12 @@ class Audience:
             if standing is None:
                 continue
             answer = await self._answer(placed, standing.actor)
-            # Not as of before it was made: it may tell of what came after they lost sight of it.
-            standings = {} if answer.is_personal else await self._who_see(places, left, answer.folder_ids)
+            if answer.is_personal and is_narrowed:
+                standings = {}
+            else:
+                # Not as of before it was made: it may tell of what came after they lost sight of it.
+                standings = await self._who_see(places, left, answer.folder_ids)
+                left, is_narrowed = list(standings), True
             alike = {actor for actor, standing in standings.items() if answer.is_for(standing)}
             yield answer.payload, [first, *alike]
             left = [actor for actor in left if actor not in alike]
