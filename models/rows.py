@@ -158,8 +158,14 @@ _LENGTHS_OF_TIMES = frozenset({len('"2000-01-01T00:00:00.000001"'), len('"2000-0
 
 
 def read_json(value: Any) -> Any:
-    """What a JSON column of `records` holds."""
-    return orjson.loads(value) if isinstance(value, str | bytes) else value
+    """What a JSON column of `records` holds, or any JSON that was kept as text or bytes."""
+    if not isinstance(value, str | bytes):
+        return value
+    try:
+        return orjson.loads(value)
+    # Half of a surrogate pair, which a person may have typed, is no Unicode: only the standard library reads it.
+    except ValueError:
+        return json.loads(value)
 
 
 def read_jsons(values: Sequence[Any]) -> list[Any]:
@@ -183,8 +189,4 @@ def read_time(value: Any) -> datetime:
     return time if time.tzinfo is UTC else time.astimezone(UTC)
 
 
-def _json(value: Any) -> Any:
-    return json.loads(value) if isinstance(value, str) else value
-
-
-_READERS: dict[type, Callable[[Any], Any]] = {UUID: read_uuid, datetime: read_time, dict: _json, list: _json}
+_READERS: dict[type, Callable[[Any], Any]] = {UUID: read_uuid, datetime: read_time, dict: read_json, list: read_json}

@@ -12,6 +12,7 @@ from api.oauth.tokens import TokenSet
 from api.secret import Secret
 from api.vault.vault import Place, Vault
 from models import Sealed
+from models.database import read_json
 
 
 def credential_place(credential_id: UUID, folder_id: UUID) -> Place:
@@ -53,7 +54,7 @@ class Secrets:
     @classmethod
     def open(cls, vault: Vault, sealed: Sealed, place: Place) -> Self:
         """Raises Unreadable."""
-        stored = _read(vault.open(sealed, place))
+        stored = read_json(vault.open(sealed, place))
         return cls(
             fields={name: Secret(value) for name, value in stored["fields"].items()},
             access_token=_secret(stored["access_token"]),
@@ -68,15 +69,6 @@ def _written(stored: Mapping[str, Any]) -> bytes:
     # Half of a surrogate pair, which a person may have typed, is no Unicode: only the standard library writes it.
     except TypeError:
         return json.dumps(stored).encode()
-
-
-def _read(text: bytes) -> dict[str, Any]:
-    try:
-        stored: dict[str, Any] = orjson.loads(text)
-    # As above.
-    except ValueError:
-        stored = json.loads(text)
-    return stored
 
 
 def _to_json(secrets: Secrets) -> dict[str, Any]:

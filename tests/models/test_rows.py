@@ -1,4 +1,5 @@
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID
 
@@ -6,7 +7,7 @@ import pytest
 
 import models
 from models.database import Database, instance, open_database, rows, transaction
-from models.rows import for_each
+from models.rows import for_each, read_json
 
 pytestmark = pytest.mark.anyio
 
@@ -220,3 +221,9 @@ async def test_of_many_one_time_without_a_zone_is_refused_and_nothing_written() 
 
 def _given_to(app: models.OAuthApp) -> list[object]:
     return [app.connector_key, app.client_secret, app.scopes, app.origin, app.created_at]
+
+
+def test_half_of_a_surrogate_pair_is_read_as_it_was_written() -> None:
+    written = json.dumps({"typed": "\ud800"})
+
+    assert read_json(written) == read_json(written.encode()) == {"typed": "\ud800"}
