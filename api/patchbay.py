@@ -31,6 +31,7 @@ from api.connections.offers import Offers
 from api.connections.outcomes import Outcomes
 from api.connections.pacing import Limits, Pacing
 from api.connections.proof import Prover
+from api.connections.providers import Providers
 from api.connections.proxying import Proxying
 from api.connections.reading import Reading
 from api.connections.refresh_loop import RefreshLoop
@@ -159,7 +160,8 @@ def assemble(
     journal = Journal(vault, http, courier, replicas, clock)
     pacing = Pacing(steady=steady, chance=chance, limits=Limits(settings.provider_rate, settings.provider_concurrency))
     watch = ClockWatch(clock, steady)
-    subjects = Subjects(catalog=catalog, vault=vault, apps=apps)
+    providers = Providers(catalog)
+    subjects = Subjects(catalog=catalog, providers=providers, vault=vault, apps=apps)
     outcomes = Outcomes(vault=vault, log=log, journal=journal, clock=clock, chance=chance)
     renewals = Renewals(
         subjects=subjects,
@@ -179,7 +181,7 @@ def assemble(
         journal=journal,
         outcomes=outcomes,
         pacing=pacing,
-        admission=Admission(catalog=catalog, pacing=pacing, watch=watch, chance=chance),
+        admission=Admission(providers=providers, pacing=pacing, watch=watch, chance=chance),
         clock=clock,
         holder=holder,
     )

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from api.catalog.catalog import Catalog
 from api.connections.clock_watch import ClockWatch
 from api.connections.pacing import Held, Pacing, Visit
 from api.connections.providers import Providers
@@ -35,8 +34,8 @@ class Claimed:
 
 
 class Admission:
-    def __init__(self, *, catalog: Catalog, pacing: Pacing, watch: ClockWatch, chance: random.Random) -> None:
-        self._providers = Providers(catalog)
+    def __init__(self, *, providers: Providers, pacing: Pacing, watch: ClockWatch, chance: random.Random) -> None:
+        self._providers = providers
         self._pacing = pacing
         self._watch = watch
         self._chance = chance

@@ -68,9 +68,9 @@ class Subject:
 
 
 class Subjects:
-    def __init__(self, *, catalog: Catalog, vault: Vault, apps: OAuthApps) -> None:
+    def __init__(self, *, catalog: Catalog, providers: Providers, vault: Vault, apps: OAuthApps) -> None:
         self._catalog = catalog
-        self._providers = Providers(catalog)
+        self._providers = providers
         self._vault = vault
         self._apps = apps
         self._readings = Gathering(_read_some, at_most=_AT_ONCE)

@@ -15,6 +15,7 @@ from api.connections import reasons
 from api.connections.admission import Admission
 from api.connections.clock_watch import ClockWatch
 from api.connections.pacing import Pacing, Visit
+from api.connections.providers import Providers
 from api.errors import ProviderFailure
 from models import AuthenticationType, ConnectionStatus
 from models.leases import Term
@@ -54,7 +55,7 @@ class Here:
         self.pacing = Pacing(steady=self.time.steady, chance=random.Random(1))
         self.watch = ClockWatch(self.time.clock, self.time.steady)
         self.admission = Admission(
-            catalog=Catalog.load(folder),
+            providers=Providers(Catalog.load(folder)),
             pacing=self.pacing,
             watch=self.watch,
             chance=random.Random(1),

@@ -27,6 +27,7 @@ from api.connections.admission import Admission
 from api.connections.clock_watch import ClockWatch
 from api.connections.pacing import Limits, Pacing, Visit
 from api.connections.provider import Provider
+from api.connections.providers import Providers
 from api.connections.schedule import FIRST, ORDINARY, next_due, priority_of, retry_at
 from api.errors import ProviderFailure
 from models import ConnectionStatus
@@ -151,7 +152,7 @@ class Simulation:
         self._provider = Provider(self._connector, self._option, {})
         self._pacing = Pacing(steady=self._steady, chance=self._chance, limits=Limits(rate=scenario.rate))
         self._admission = Admission(
-            catalog=self._catalog,
+            providers=Providers(self._catalog),
             pacing=self._pacing,
             watch=ClockWatch(self._clock, self._steady),
             chance=self._chance,
