@@ -10,12 +10,11 @@ from api.access import Actor
 from api.errors import Conflict, NotFound, PatchbayError
 from models import AuditOutcome, ConnectionStatus
 from models.database import in_own_transaction
+from tests.connections.meanwhile import Change, ada_by_token, deactivate, delete, revoke
 from tests.connections.test_issuing import TTL
 from tests.installation import Installation
 
 pytestmark = pytest.mark.anyio
-
-Change = Callable[[Installation, Actor, models.Connection], Awaitable[object]]
 
 
 @pytest.fixture
@@ -25,11 +24,7 @@ async def connection(here: Installation) -> models.Connection:
 
 @pytest.fixture
 async def actor(here: Installation) -> Actor:
-    """Ada, by an API token."""
-    made = await here.patchbay.people.add_token(here.ada.user_id, name="t")
-    actor = await here.patchbay.people.actor_of_token(made.token)
-    assert actor is not None
-    return actor
+    return await ada_by_token(here)
 
 
 async def outcomes() -> list[AuditOutcome]:
@@ -70,20 +65,8 @@ async def test_what_is_in_order_is_read_once_and_in_no_transaction(
     assert issued.connection.last_used_at == here.clock.now == (await models.Connection.get(id=connection.id)).last_used_at
 
 
-async def deactivate(here: Installation, actor: Actor, _: models.Connection) -> None:
-    await models.User.filter(id=actor.user_id).update(deactivated_at=here.clock.now)
-
-
-async def revoke(here: Installation, actor: Actor, _: models.Connection) -> None:
-    await models.ApiToken.filter(id=actor.token_id).update(revoked_at=here.clock.now)
-
-
 async def disable(here: Installation, _: Actor, connection: models.Connection) -> None:
     await here.patchbay.connections.disable(here.ada, connection.id)
-
-
-async def delete(here: Installation, _: Actor, connection: models.Connection) -> None:
-    await here.patchbay.connections.delete(here.ada, connection.id)
 
 
 @pytest.mark.parametrize(("change", "error"), [(deactivate, NotFound), (revoke, NotFound), (disable, Conflict), (delete, NotFound)])

@@ -14,13 +14,13 @@ from api.errors import NameTaken, NotFound, PatchbayError
 from models import AuditOutcome, ConnectionEventType, ConnectionStatus, Permission, StatusReasonCode
 from models.database import in_own_transaction
 from models.holding import find_connection, hold_connection
+from tests.connections.meanwhile import Change, ada_by_token, deactivate, delete, revoke
 from tests.connections.trouble import another_server
 from tests.connections.watching import found, state_of
 from tests.installation import Installation
 
 pytestmark = pytest.mark.anyio
 
-Change = Callable[[Installation, Actor, models.Connection], Awaitable[object]]
 DONE, REFUSED = AuditOutcome.DONE, AuditOutcome.REFUSED
 
 
@@ -31,11 +31,7 @@ async def connection(here: Installation) -> models.Connection:
 
 @pytest.fixture
 async def actor(here: Installation) -> Actor:
-    """Ada, by an API token."""
-    made = await here.patchbay.people.add_token(here.ada.user_id, name="t")
-    actor = await here.patchbay.people.actor_of_token(made.token)
-    assert actor is not None
-    return actor
+    return await ada_by_token(here)
 
 
 async def events() -> list[tuple[str, UUID | None]]:
@@ -100,18 +96,6 @@ async def test_a_name_that_is_taken_is_refused_and_told_once(here: Installation,
 
     assert (await found(connection)).name == "Main"
     assert (await events(), await entries()) == ([], [(AuditOutcome.FAILED, None, None)])
-
-
-async def deactivate(here: Installation, actor: Actor, _: models.Connection) -> None:
-    await models.User.filter(id=actor.user_id).update(deactivated_at=here.clock.now)
-
-
-async def revoke(here: Installation, actor: Actor, _: models.Connection) -> None:
-    await models.ApiToken.filter(id=actor.token_id).update(revoked_at=here.clock.now)
-
-
-async def delete(here: Installation, _: Actor, connection: models.Connection) -> None:
-    await here.patchbay.connections.delete(here.ada, connection.id)
 
 
 @pytest.mark.parametrize("change", [deactivate, revoke, delete])
