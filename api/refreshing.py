@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 
+from api.garbage import search_seldom
 from api.opening import open_patchbay
 from api.settings import Settings
 
@@ -16,6 +17,7 @@ async def refresh_until_stopped(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with open_patchbay(settings, serves=False, courier=settings.courier):
+        search_seldom()
         logger.info("refresh loop ready", extra={"schedule": settings.refresh_schedule})
         await stopped.wait()
         logger.info("refresh loop stops")

@@ -1,6 +1,5 @@
 """The server process: uvicorn around the application, and the words it greets with."""
 
-import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from socket import AF_INET, AF_INET6, IPPROTO_TCP, TCP_NODELAY, create_server, socket
@@ -11,6 +10,7 @@ import uvicorn
 import models
 from api.app import create_app
 from api.errors import StartRefused
+from api.garbage import search_seldom
 from api.patchbay import Patchbay
 from api.prompt_socket import PromptSocket
 from api.settings import Settings
@@ -72,8 +72,7 @@ class _GreetingServer(uvicorn.Server):
         if self.started:
             with self._patchbay.database.entered():
                 await self._greet(self._patchbay)
-            # What stands by now stays: looking through it for garbage, again and again, would find none.
-            gc.freeze()
+            search_seldom()
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         # The server waits for its answers to end, and streams do not end by themselves.

@@ -5,7 +5,6 @@ It stays small, and is there at once: nothing of `models` is imported, which bri
 
 import asyncio
 import fcntl
-import gc
 import logging
 import os
 import resource
@@ -19,6 +18,7 @@ from typing import IO
 
 from api.clock import seconds_since_boot, utc_now
 from api.courier.process import CourierProcess, DiskFailed
+from api.garbage import search_seldom
 from api.logs import EventFormatter
 
 logger = logging.getLogger("api.courier")
@@ -28,8 +28,6 @@ _WAIT_FOR_FORMER_SECONDS = 40.0
 _LOOK_AGAIN_SECONDS = 0.05
 _LOG_BYTES = 1_000_000
 _OPEN_FILES = 16_384
-# Nearly all that an exchange makes is gone with it. Looking for the rest after every 700 objects took a tenth of its time.
-_OBJECTS_UNTIL_CYCLES_ARE_SOUGHT = 10_000
 # sysexits.h: EX_IOERR, EX_TEMPFAIL.
 _DISK_FAILED = 74
 _ANOTHER_RUNS = 75
@@ -46,7 +44,7 @@ def main(folder: Path) -> int:
             return _ANOTHER_RUNS
         _allow_open_files()
         (folder / "pid").write_text(f"{os.getpid()}\n")
-        gc.set_threshold(_OBJECTS_UNTIL_CYCLES_ARE_SOUGHT)
+        search_seldom()
         try:
             with asyncio.Runner(loop_factory=_fast_loop) as runner:
                 runner.run(CourierProcess(folder, utc_now).serve())
