@@ -82,10 +82,17 @@ class RefreshLoop:
             await self._do_chores(now)
             self._chores_done_at = steady
         await self._take_up()
-        free = self._concurrency - self._refresher.under_way
-        begun = await self._refresher.start_due(limit=free) if free > 0 else 0
+        more = await self._begin_due()
         self.last_tick_at = now
-        return begun == free
+        return more
+
+    async def catch_up(self, beat: asyncio.Event) -> None:
+        """A tick, and then one claim after the other, until nothing more is due or the next beat wants its tick."""
+        more = await self.tick()
+        while more and not beat.is_set():
+            # Most places stay taken, and each claim is worth its statement.
+            await self._refresher.settled(at_most=self._concurrency * 3 // 4)
+            more = await self._begin_due()
 
     async def _run(self) -> None:
         beat = asyncio.Event()
@@ -93,7 +100,7 @@ class RefreshLoop:
         try:
             while True:
                 beat.clear()
-                await self._tick_safely()
+                await self._catch_up_safely(beat)
                 await self._wait(beat)
         finally:
             metronome.stop()
@@ -107,11 +114,14 @@ class RefreshLoop:
             if not queued:
                 logger.warning("metronome missed")
 
-    async def _tick_safely(self) -> None:
+    async def _begin_due(self) -> bool:
+        """Whether more may be due than there were places for."""
+        free = max(self._concurrency - self._refresher.under_way, 0)
+        return free == 0 or await self._refresher.start_due(limit=free) == free
+
+    async def _catch_up_safely(self, beat: asyncio.Event) -> None:
         try:
-            while await self.tick():
-                # Most places stay taken, and each claim is worth its statement.
-                await self._refresher.settled(at_most=self._concurrency * 3 // 4)
+            await self.catch_up(beat)
         # The loop must live: while the database is away it tries again at each beat.
         except Exception:
             logger.exception("tick failed")

@@ -5,7 +5,6 @@ ready, and then each line that comes with a `Round`.
 """
 
 import asyncio
-import gc
 import json
 import os
 import ssl
@@ -23,6 +22,7 @@ import aiohttp
 import models
 from api.clock import utc_now
 from api.connections.secrets import Secrets, credential_place
+from api.garbage import search_seldom
 from api.logs import configure_logging
 from api.opening import open_patchbay
 from api.patchbay import Patchbay
@@ -90,20 +90,19 @@ async def _nothing() -> None: ...
 
 @asynccontextmanager
 async def _patchbay(order: Order) -> AsyncIterator[tuple[Act, Act]]:
-    """The ticks of the refresh loop, one after the other, over connections of which each is due."""
+    """The refresh loop, over connections of which each is due, until none is any more."""
     settings = Settings.from_environment(order.environment)
     await migrate(settings.database_url.reveal())
     async with open_patchbay(settings, refreshes=False, courier=settings.courier) as patchbay:
         await _fill(patchbay, order.count)
-        generation = 1
+        generation, never = 1, asyncio.Event()
 
         async def make_due() -> None:
             await models.Connection.all().update(due_at=utc_now(), lease_until=None)
 
         async def refresh() -> None:
             nonlocal generation
-            while await patchbay.refresh_loop.tick():
-                await patchbay.refresher.settled(at_most=settings.refresh_concurrency * 3 // 4)
+            await patchbay.refresh_loop.catch_up(never)
             await patchbay.refresher.settled()
             generation += 1
             assert await models.Credential.filter(generation=generation).count() == order.count
@@ -157,7 +156,7 @@ async def answer_orders() -> None:
     async with side(order) as (prepare, ask):
         courier = _courier_of(order)
         # As a server does once it stands.
-        gc.freeze()
+        search_seldom()
 
         def spent() -> tuple[float, float]:
             return _processor_seconds(os.getpid()), 0 if courier is None else _processor_seconds(courier)

@@ -82,7 +82,7 @@ async def test_one_beat_looks_after_all_that_is_due(here: Installation) -> None:
         await here.connect_with_token()
     here.clock.move(DUE)
 
-    await loop_of(here, concurrency=2)._tick_safely()
+    await loop_of(here, concurrency=2).catch_up(asyncio.Event())
     await here.patchbay.refresher.settled()
 
     assert await looked_after(here) == 5
