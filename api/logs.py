@@ -32,6 +32,8 @@ def configure_logging(level: str) -> None:
     """Send every logger of the process, the server's included, through one handler."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(EventFormatter())
+    # What no line tells need not be found out for each (the logging HOWTO, "Optimization").
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # The interpreter's own warnings would be the only lines that are no JSON.
     logging.captureWarnings(True)
