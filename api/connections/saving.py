@@ -1,7 +1,8 @@
 """New tokens written down: fenced by the credential that they replace, many of them in one transaction.
 
-What is gathered waits for nobody who holds one of the connections: those are saved by themselves afterwards, each in a transaction of its
-own, and so is every one of a transaction that fails. So one that cannot be saved, or must wait, is in no other's way.
+On PostgreSQL most take one statement. The others of those that are gathered wait for nobody who holds one of the connections: those are
+saved by themselves afterwards, each in a transaction of its own, and so is every one of a transaction that fails. So one that cannot be
+saved, or must wait, is in no other's way.
 """
 
 import logging
@@ -18,13 +19,14 @@ from api.clock import Clock
 from api.connections.attempt import Intent
 from api.connections.gathering import Gathering
 from api.connections.journal import Journal
-from api.connections.schedule import plan
+from api.connections.replacing import Replacement, replace_unchanged
+from api.connections.schedule import plan, planned_of
 from api.connections.secrets import Secrets, credential_place
 from api.connections.subjects import Subject
 from api.events.log import EventLog, Record
 from api.oauth.tokens import TokenSet
 from api.vault.vault import Vault
-from models import ConnectionEventType, ConnectionStatus, StatusReason
+from models import ConnectionEventType, ConnectionStatus, Sealed, StatusReason
 from models.joined import Joined
 from models.leases import Lease
 from models.rows import for_each, is_postgresql, read_uuid
@@ -81,6 +83,10 @@ class Renewed:
     def secrets(self) -> Secrets:
         return self.subject.secrets.with_tokens(self.tokens)
 
+    @property
+    def refresh_expires_at(self) -> datetime | None:
+        return self.tokens.refresh_expires_at or self.subject.credential.refresh_expires_at
+
 
 class _Outcome(Enum):
     SAVED = "saved"
@@ -113,13 +119,27 @@ class Saving:
         # A second one of the same connection is looked at once the first is saved.
         some = list({renewed.connection_id: renewed for renewed in reversed(all)}.values())
         outcomes: dict[int, _Outcome] = {}
-        if len(some) > 1:
+        for save in (self._save_unchanged, self._save_others):
+            left = [renewed for renewed in some if id(renewed) not in outcomes]
             try:
-                outcomes = {id(renewed): outcome for renewed, outcome in zip(some, await self._save(some, waits=False), strict=True)}
+                outcomes |= await save(left)
             # Whatever it was, it is raised for whom it concerns, once each is alone.
             except Exception:
-                logger.warning("renewals not saved together", extra={"count": len(some)})
+                logger.warning("renewals not saved together", extra={"count": len(left)})
         return [outcomes.get(id(renewed), _Outcome.APART) for renewed in all]
+
+    async def _save_unchanged(self, some: Sequence[Renewed]) -> dict[int, _Outcome]:
+        """Those of whose connections nothing else is to be written than that they were renewed."""
+        now, usual = self._clock(), [renewed for renewed in some if _is_usual(renewed)]
+        if not usual or not is_postgresql():
+            return {}
+        replaced = await replace_unchanged([self._replacement(renewed, now) for renewed in usual], now)
+        return {id(renewed): _Outcome.SAVED for renewed in usual if renewed.connection_id in replaced}
+
+    async def _save_others(self, some: Sequence[Renewed]) -> dict[int, _Outcome]:
+        if len(some) < 2:
+            return {}
+        return {id(renewed): outcome for renewed, outcome in zip(some, await self._save(some, waits=False), strict=True)}
 
     async def _save(self, all: Sequence[Renewed], *, waits: bool) -> list[_Outcome]:
         now = self._clock()
@@ -145,11 +165,35 @@ class Saving:
             await record.append(connection, ConnectionEventType.STATUS_CHANGED, previous_status=status)
 
     def _credential(self, renewed: Renewed, folder_id: UUID, now: datetime) -> list[object]:
-        seen, secrets, tokens = renewed.subject.credential, renewed.secrets, renewed.tokens
+        seen = renewed.subject.credential
         # For the folder that it is in now: it may have been moved while the provider was asked.
-        sealed = renewed.context.run(secrets.seal, self._vault, credential_place(seen.id, folder_id))
-        fingerprint = self._vault.fingerprint(secrets.consumed())
-        return [seen.id, seen.generation, seen.fingerprint, sealed, fingerprint, now, tokens.refresh_expires_at or seen.refresh_expires_at]
+        sealed, fingerprint = self._seal(renewed, folder_id)
+        return [seen.id, seen.generation, seen.fingerprint, sealed, fingerprint, now, renewed.refresh_expires_at]
+
+    def _seal(self, renewed: Renewed, folder_id: UUID) -> tuple[Sealed, str]:
+        """The new credential for its row, and the fingerprint of what its next exchange consumes."""
+        secrets, place = renewed.secrets, credential_place(renewed.subject.credential.id, folder_id)
+        return renewed.context.run(secrets.seal, self._vault, place), self._vault.fingerprint(secrets.consumed())
+
+    def _replacement(self, renewed: Renewed, now: datetime) -> Replacement:
+        connection, credential, expires_at = renewed.subject.connection, renewed.subject.credential, renewed.tokens.expires_at
+        assert renewed.lease is not None
+        planned = planned_of(connection, renewed.subject.provider.option, now, self._chance, expires_at=expires_at)
+        return Replacement(
+            connection.id,
+            connection.folder_id,
+            renewed.lease.number,
+            connection.last_used_at,
+            credential.id,
+            credential.generation,
+            credential.fingerprint,
+            renewed.intent.row.id,
+            *self._seal(renewed, connection.folder_id),
+            renewed.refresh_expires_at,
+            expires_at,
+            *planned,
+            renewed.app_secret_at,
+        )
 
     def _describe(self, renewed: Renewed, connection: models.Connection, now: datetime) -> bool:
         """Change what it says of the connection; whether a watcher sees that."""
@@ -157,6 +201,13 @@ class Saving:
         connection.expires_at = renewed.tokens.expires_at
         plan(connection, renewed.subject.provider.option, now, self._chance)
         return changed
+
+
+def _is_usual(renewed: Renewed) -> bool:
+    """Whether its connection was well when it was read, and has no other scopes now, and the lease ends with the renewal."""
+    connection, scopes = renewed.subject.connection, renewed.tokens.scopes
+    was_well = connection.status is ConnectionStatus.CONNECTED and connection.reason_json is None
+    return was_well and renewed.lease is not None and (scopes is None or list(scopes) == connection.scopes)
 
 
 def works(connection: models.Connection, now: datetime, *, reason: StatusReason | None = None, enabling: bool) -> bool:

@@ -43,12 +43,20 @@ def next_due(option: Option, *, renewable: bool, obtained_at: datetime, expires_
 
 def plan(connection: models.Connection, option: Option, now: datetime, chance: random.Random) -> None:
     """Say when a connection that works is next looked at, and how urgently then. Saves nothing."""
-    connection.due_at = None
+    connection.due_at, connection.priority = planned_of(connection, option, now, chance, expires_at=connection.expires_at)
+
+
+def planned_of(
+    connection: models.Connection, option: Option, now: datetime, chance: random.Random, *, expires_at: datetime | None
+) -> tuple[datetime | None, int]:
+    """When a connection that works, whose credential now ends at `expires_at`, is next looked at, and its priority then."""
+    due_at = None
     if connection.status is not ConnectionStatus.DISABLED:
         # What was obtained earlier and proven now is due by its own age, unless that is over.
-        due_at = next_due(option, renewable=connection.renewable, obtained_at=now, expires_at=connection.expires_at, chance=chance)
-        connection.due_at = max(now + _SOONEST, due_at)
-    rank(connection, now)
+        due_at = next_due(option, renewable=connection.renewable, obtained_at=now, expires_at=expires_at, chance=chance)
+        due_at = max(now + _SOONEST, due_at)
+    used_at, created_at = connection.last_used_at, connection.created_at
+    return due_at, priority_of(due_at, now=now, expires_at=expires_at, last_used_at=used_at, created_at=created_at)
 
 
 def retry_at(now: datetime, failures: int, chance: random.Random, *, retry_after: timedelta | None = None) -> datetime:
