@@ -15,7 +15,7 @@ from models.database_url import DatabaseUrl, Dialect, InvalidDatabaseUrl
 from models.engines.context import connected, current
 from models.engines.transaction import Outermost, Savepoint
 from models.migrating import MigrationBroke, has_table, later_migrations, migrate, pending_migrations
-from models.rows import instance, read_json, read_jsons, read_uuid, records, rows, texts_of_times
+from models.rows import instance, read_json, read_jsons, read_uuid, records, records_alike, rows, texts_of_times
 from models.sqlite_file import CorruptDatabase
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "read_jsons",
     "read_uuid",
     "records",
+    "records_alike",
     "rows",
     "texts_of_times",
     "transaction",

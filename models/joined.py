@@ -12,7 +12,7 @@ from tortoise import fields
 from tortoise.fields.base import Field
 from tortoise.models import Model
 
-from models.rows import read_json, read_uuid, records
+from models.rows import read_json, read_uuid, records, records_alike
 
 _Conversion = Callable[[Any], Any]
 
@@ -32,12 +32,17 @@ class Joined:
         """The models of each row, by the names of their tables; parameters as for `rows`."""
         return [self._models(row) for row in await records(self._statement, parameters)]
 
+    async def read_alike(self, parameters: Sequence[object]) -> list[dict[str, Any]]:
+        """As `read`, together with others who do so at this moment: `records_alike`."""
+        return [self._models(row) for row in await records_alike(self._statement, parameters)]
+
     def _models(self, row: Any) -> dict[str, Any]:
         start, found = 0, {}
         for name, table in self._places.items():
             found[name] = table.model_of(row[start : start + len(table)])
             start += len(table)
-        return found | dict(zip(self._others, row[start:], strict=True)) if self._others else found
+        # Not strict: a row that was read alike has one column more.
+        return found | dict(zip(self._others, row[start:], strict=False)) if self._others else found
 
     # Once the models know each other, which is later than this is made.
     @cached_property

@@ -6,17 +6,24 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 from uuid import UUID
 
 import orjson
-from tortoise.backends.base.client import BaseDBAsyncClient
+from tortoise.backends.base.client import BaseDBAsyncClient, TransactionalDBClient
 from tortoise.context import require_context
 from tortoise.models import Model
 
 _SQLITE_NOW = "SELECT strftime('%Y-%m-%d %H:%M:%f+00:00', 'now') AS now"
 
+# More at once save little more, and who comes first waits for the last.
+_ALIKE = 16
+
 ModelType = TypeVar("ModelType", bound=Model)
+
+
+class _Alike(Protocol):
+    async def execute_alike(self, query: str, values: Sequence[object], *, at_most: int) -> Sequence[Any]: ...
 
 
 async def rows(sql: str, parameters: Sequence[object] = (), **types: type) -> list[dict[str, Any]]:
@@ -42,6 +49,18 @@ async def records(sql: str, parameters: Sequence[object] = ()) -> Sequence[Any]:
     statement, values = for_database(client, sql, parameters)
     _, found = await client.execute_query(statement, values)
     return found
+
+
+async def records_alike(sql: str, parameters: Sequence[object] = (), *, at_most: int = _ALIKE) -> Sequence[Any]:
+    """As `records`, of a short statement that only reads and that many ask for: on PostgreSQL, up to so many at once go one way together.
+
+    Each waits for all who went with it, and has one more column behind those that are selected. Within a transaction it goes by itself.
+    """
+    client = require_context().db()
+    if client.capabilities.dialect == "sqlite" or isinstance(client, TransactionalDBClient):
+        return await records(sql, parameters)
+    statement, values = for_database(client, sql, parameters)
+    return await cast(_Alike, client).execute_alike(statement, values, at_most=at_most)
 
 
 async def for_each(sql: str, parameters: Sequence[Sequence[object]]) -> None:

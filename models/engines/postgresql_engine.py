@@ -1,12 +1,15 @@
 """PostgreSQL by asyncpg: a bounded pool, every wait with an end."""
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from asyncpg import Connection, InterfaceError, Pool, PostgresError, create_pool
 from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
 from tortoise.backends.base.client import PoolConnectionWrapper, TransactionContext
+from tortoise.backends.base_postgres.client import translate_exceptions
 
+from models.engines.alike import Alike
 from models.engines.at_hand import AtHand, Lent
 from models.engines.transaction import Outermost, Savepoint
 
@@ -15,6 +18,10 @@ logger = logging.getLogger(__name__)
 
 class Client(AsyncpgDBClient):
     at_hand: AtHand
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._alike = Alike(self.acquire_connection)
 
     async def create_pool(self, **options: Any) -> Pool:
         pool = await create_pool(None, reset=_leave_as_it_is, **options)
@@ -35,6 +42,11 @@ class Client(AsyncpgDBClient):
 
     def _in_transaction(self) -> TransactionContext:
         return PostgresqlTransaction(self)
+
+    @translate_exceptions
+    async def execute_alike(self, query: str, values: Sequence[object], *, at_most: int) -> Sequence[Any]:
+        """The rows of a statement that only reads, together with those that others ask of it at this moment."""
+        return await self._alike.read(query, values, at_most=at_most)
 
     async def execute_many(self, query: str, values: list[Any]) -> None:
         async with self._in_transaction() as transaction:

@@ -60,7 +60,7 @@ def counted_statements() -> Iterator[list[str]]:
     statements: list[str] = []
     # What reads the log of events in the background asks at its own times.
     ours, within = ContextVar("ours", default=False), ContextVar("within", default=False)
-    names = ("execute_query", "execute_query_dict", "execute_insert", "execute_query_dict_with_affected")
+    names = ("execute_query", "execute_query_dict", "execute_alike", "execute_insert", "execute_query_dict_with_affected")
     originals = {name: getattr(client, name) for name in names if hasattr(client, name)}
 
     def counting(original: Any) -> Any:
