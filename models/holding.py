@@ -35,7 +35,7 @@ async def hold_connection(connection_id: UUID) -> Connection | None:
 
 async def find_connection(connection_id: UUID) -> Connection | None:
     """The connection with its folder, as of now."""
-    for row in await _WITH_FOLDER.read([connection_id]):
+    for row in await _WITH_FOLDER.read_alike([connection_id]):
         connection: Connection = row["connection"]
         connection.folder = row["folder"]
         return connection

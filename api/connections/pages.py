@@ -19,13 +19,16 @@ from api.access import Actor
 from api.connections.query import ConnectionQuery, OrderField, Position
 from api.seeing import seen_by
 from models import ConnectionStatus
-from models.database import instance, records, rows
+from models.database import instance, records, records_alike, rows
 
 # What is not a column of the connection by that name. Those that begin with "folder__" are the folder's.
 _COMPUTED = {"next_refresh_at": "CASE WHEN {table}.renewable THEN {table}.due_at END"}
 _OF_FOLDER = "folder__"
 # What the driver of PostgreSQL would make objects of, to be made texts again, comes as a text: a time takes a tenth as long so.
 _TEXTS_ON_POSTGRESQL = {"_at": "to_json(({value}) AT TIME ZONE 'UTC')", "id": "CAST({value} AS text)"}
+
+# A page is work for the database and for the driver: of more, one waits for the other.
+_PAGES_AT_ONCE = 4
 
 _ON_POSTGRESQL = """{beginning}
 SELECT {columns} FROM seen{states} CROSS JOIN LATERAL (
@@ -83,7 +86,7 @@ async def record_page(
     shape = _shape(seen, query, first + 1, after, frozenset(columns) | {"id", query.order.column})
     values = [actor.user_id, *_values(query, after)]
     found = await records(_text_of_sole(shape), values) if shape.may_be_sole else ()
-    found = found or await records(_text(shape), values)
+    found = found or await records_alike(_text(shape), values, at_most=_PAGES_AT_ONCE)
     return RecordPage(found[:first], len(found) > first)
 
 
@@ -111,7 +114,7 @@ async def record(actor: Actor, connection_id: object, columns: Collection[str]) 
     seen = seen_by(actor)
     if seen is None:
         return None
-    return await records(_text_of_one(seen, frozenset(columns), _dialect()), [actor.user_id, connection_id])
+    return await records_alike(_text_of_one(seen, frozenset(columns), _dialect()), [actor.user_id, connection_id])
 
 
 @dataclass(frozen=True, slots=True)

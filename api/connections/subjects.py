@@ -88,7 +88,7 @@ class Subjects:
     async def read(self, connection_id: UUID) -> models.Credential | None:
         """The credential as it is kept, with its connection and its folder."""
         # All at once: read one after the other, a move in between would leave secrets that do not open in the folder of before.
-        for row in await _CREDENTIAL.read([connection_id]):
+        for row in await _CREDENTIAL.read_alike([connection_id]):
             credential = _with_connection(row)
             credential.connection.folder = row["folder"]
             return credential

@@ -23,7 +23,7 @@ from api.organization.accounts import create_account, email_problem, open_sessio
 from api.organization.tokens import TokenText, hash_of, new_cookie, new_token, parse_token
 from api.secret import Secret
 from models import ApiTokenKind, AuthorizationStatus, OrganizationPermission, Permission
-from models.database import database_trouble, read_json, read_uuid, records, transaction
+from models.database import database_trouble, read_json, read_uuid, records_alike, transaction
 
 logger = logging.getLogger(__name__)
 
@@ -317,7 +317,7 @@ class People:
         if parts is None:
             return None
         now = self._clock()
-        found = await records(_ALIVE, [parts.public_id, now, now - _LAST_USE_EVERY])
+        found = await records_alike(_ALIVE, [parts.public_id, now, now - _LAST_USE_EVERY])
         row = found[0] if found else None
         # An unknown id is compared too, so that it takes as long as a known one.
         if not hmac.compare_digest(_NOBODY if row is None else bytes(row["secret_hash"]), parts.hash()) or row is None:

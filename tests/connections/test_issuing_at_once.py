@@ -1,5 +1,6 @@
 """What is issued without a transaction: a change between the reading and the telling is found by the statement that tells."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -131,3 +132,14 @@ async def test_what_is_refused_is_told_once(here: Installation, actor: Actor, co
 
     assert await outcomes() == [AuditOutcome.FAILED]
     assert (await models.Connection.get(id=connection.id)).status is ConnectionStatus.DISABLED
+
+
+async def test_those_who_ask_at_once_are_each_issued_what_they_asked_for(here: Installation, actor: Actor) -> None:
+    tokens = [here.personal_token() for _ in range(3)]
+    connections = [await here.connect_with_token(name=str(place), fields={"token": token}) for place, token in enumerate(tokens)]
+    asked = [*range(3)] * 3
+
+    issued = await asyncio.gather(*(here.patchbay.issuing.issue(actor, connections[place].id, TTL) for place in asked))
+
+    assert [each.connection.id for each in issued] == [connections[place].id for place in asked]
+    assert [each.headers["Authorization"] for each in issued] == [f"Bearer {tokens[place].reveal()}" for place in asked]

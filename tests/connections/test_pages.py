@@ -1,5 +1,6 @@
 """A page out of many folders is what one would get who read all of them and put them in order."""
 
+import asyncio
 import random
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -10,7 +11,7 @@ import pytest
 
 import models
 from api.access import Actor
-from api.connections.pages import page_of_folders, record_page, statement_of_folders
+from api.connections.pages import page_of_folders, record, record_page, statement_of_folders
 from api.connections.query import ConnectionQuery, OrderField, Position
 from models import ConnectionStatus, FolderKind
 from models.database import Database, rows, texts_of_times
@@ -106,6 +107,21 @@ async def test_a_page_is_read_from_an_index_of_its_order(database: Database) -> 
         sql, parameters = statement_of_folders(folder_ids, ConnectionQuery(order=order), most=5, after=after)
         told = "\n".join(str(list(row.values())) for row in await rows(f"{word} {sql}", parameters))
         assert f"{index} " in told, told
+
+
+async def test_what_several_ask_for_at_once_is_for_each_what_they_may_see() -> None:
+    folders = [await a_folder() for _ in range(6)]
+    await add(a_connection(folders[number % 5], number) for number in range(30))
+    viewers = [Actor(folder.owner_id, "Ada") for folder in folders if folder.owner_id is not None]
+    asked = random.Random(8).choices([(viewer, UUID(int=number + 1)) for viewer in range(6) for number in range(30)], k=60)
+
+    pages = await asyncio.gather(*(record_page(viewers[viewer], ConnectionQuery(), ["name"], first=50, after=None) for viewer, _ in asked))
+    ones = await asyncio.gather(*(record(viewers[viewer], id, ["id"]) for viewer, id in asked))
+
+    names = [sorted(f"Connection {number}" for number in range(30) if number % 5 == folder) for folder in range(6)]
+    assert [page and [row["name"] for row in page.rows] for page in pages] == [names[viewer] for viewer, _ in asked]
+    seen = [[str(id)] if (id.int - 1) % 5 == viewer else [] for viewer, id in asked]
+    assert [rows and [str(row["id"]) for row in rows] for rows in ones] == seen
 
 
 async def test_times_of_records_are_written_as_python_writes_them() -> None:

@@ -11,6 +11,7 @@ from api.access import Limits
 from api.errors import Conflict, InvalidInput, NotFound, PermissionDenied
 from api.organization.tokens import hash_of, new_token, parse_token
 from api.secret import Secret
+from models import Permission
 from models.database import Database, rows
 from tests.organization.conftest import Organization
 
@@ -47,6 +48,23 @@ async def test_an_address_looks_like_one(organization: Organization, email: str)
         await organization.people.create_user(organization.ada, name="Cleo", email=email)
 
     assert list(refusal.value.fields) == ["email"]
+
+
+async def test_of_tokens_that_are_asked_about_at_once_each_stands_for_its_own_user(organization: Organization) -> None:
+    people = organization.people
+    mine = await people.create_token(organization.ben, name="CI", permissions=Permission.VIEW)
+    hers = await people.create_token(organization.ada, name="CI")
+    revoked = await people.create_token(organization.ada, name="old")
+    await people.revoke_token(organization.ada, revoked.row.id)
+    forged = replace(new_token(), public_id=hers.row.public_id)
+    asked = [mine.token, new_token().text(), hers.token, forged.text(), Secret("no token"), revoked.token, mine.token] * 5
+
+    found = await asyncio.gather(*(people.actor_of_token(token, source=str(place)) for place, token in enumerate(asked)))
+
+    ben = replace(organization.ben, token_id=mine.row.id, limits=Limits(permissions=Permission.VIEW))
+    ada = replace(organization.ada, token_id=hers.row.id)
+    expected = [ben, None, ada, None, None, None, ben] * 5
+    assert found == [None if actor is None else replace(actor, source=str(place)) for place, actor in enumerate(expected)]
 
 
 async def test_a_token_stands_for_its_user_until_it_is_revoked(organization: Organization) -> None:
