@@ -6,10 +6,10 @@ that a page of ours is asking. So neither a form, nor a link, nor a script of an
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing, nullcontext
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
 from datetime import timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, cast
 
 import orjson
@@ -43,8 +43,7 @@ from api.graphql.refusals import Code, was_executed
 from api.graphql.reporting import fault, no_such_operation
 from api.graphql.sockets import OPERATIONS_PER_SOCKET, TOO_MANY, Caller, Frames, SocketHandler
 from api.graphql.turnstile import Turnstile, Visit
-from api.graphql.waiting import Begun
-from api.patchbay import Patchbay
+from api.graphql.waiting import Begun, within
 from api.proxies import neighbourhood
 from api.throttling import Buckets, calls_of_users
 from models import OrganizationPermission
@@ -66,17 +65,6 @@ class BoundedRequest(StarletteRequestAdapter):
     @property
     def visit(self) -> Visit:
         return _visit(self._request)
-
-    async def get_body(self) -> bytes:
-        return await read_body(self._request, self._enter_as_long)
-
-    async def _enter_as_long(self) -> bool:
-        """Whether it may have a whole document, as those may who make connectors."""
-        visit, patchbay = self.visit, self._request.app.state.patchbay
-        if visit.actor is None or not await patchbay.access.may(visit.actor, OrganizationPermission.MANAGE_CONNECTORS):
-            return False
-        visit.bring_much()
-        return True
 
 
 class GraphQLView(GraphQL[Context | Caller, None]):
@@ -106,40 +94,42 @@ class GraphQLView(GraphQL[Context | Caller, None]):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            async with asyncio.timeout(None) as patience:
-                with self.turnstile.visit() as visit:
-                    await self._meet({**scope, "visit": visit}, receive, _within(patience, send))
+            with self.turnstile.visit() as visit:
+                await self._meet({**scope, "visit": visit}, receive, send)
         except TimeoutError:
             # Nothing more can be said to who does not read: the server drops the connection.
             logger.info("reader stalled", extra={"seconds": _TAKEN_WITHIN_SECONDS})
 
     async def _meet(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
-            await self._serve(WebSocket(scope, receive, send))
+            async with _patient(send) as sending:
+                await self._serve(WebSocket(scope, receive, sending))
+            return
+        response = await self._answer(Request(scope, receive))
+        if isinstance(response, StreamingResponse):
+            async with _patient(send) as sending, _ended(response.body_iterator):
+                await response(scope, receive, sending)
         else:
-            response = await self._answer(Request(scope, receive))
-            # A stream that nobody takes any more stands between two events, and would not end by itself.
-            stream = response.body_iterator if isinstance(response, StreamingResponse) else None
-            async with aclosing(stream) if isinstance(stream, AsyncGenerator) else nullcontext():
-                await response(scope, receive, send)
+            await within(_TAKEN_WITHIN_SECONDS, response(scope, receive, send))
 
     async def _answer(self, request: Request) -> Response:
+        preferred = _preferred(request)
         try:
             if request.method not in self._methods:
                 raise NotExecuted(405, "Send the operation as JSON, by POST.", headers={"allow": ", ".join(self._methods)})
-            context = await self._entered(request)
-            asked = _visit(request).asked = await self._asked(request)
+            context = await self._entered(request, stays=preferred == _STREAM)
+            asked = _visit(request).asked = await _asked(request)
             # Which kind of operation may come by GET, or as a stream, is for the execution to say.
-            is_plain = request.method == "POST" and not _wants_stream(request)
+            is_plain = request.method == "POST" and preferred != _STREAM
             found = await self._directly.answer(*_parts(asked), context) if self._directly is not None and is_plain else None
             if found is not None:
-                return _written(_told(found), _media(request))
+                return _written(_told(found), preferred)
             return await self.run(request, context)
         except NotExecuted as reason:
-            return answer_of({"errors": [reason.refusal.formatted]}, _media(request), reason.status, reason.headers)
+            return answer_of({"errors": [reason.refusal.formatted]}, _media(preferred), reason.status, reason.headers)
         # The last place where a fault is logged without what was sent, and answered in the form that clients expect. So below.
         except Exception as error:
-            return answer_of({"errors": [fault(error).formatted]}, _media(request), 500)
+            return answer_of({"errors": [fault(error).formatted]}, _media(preferred), 500)
 
     async def _serve(self, socket: WebSocket) -> None:
         try:
@@ -153,21 +143,13 @@ class GraphQLView(GraphQL[Context | Caller, None]):
             if WebSocketState.DISCONNECTED not in (socket.client_state, socket.application_state):
                 await socket.close(1011, refusal.message)
 
-    async def _entered(self, request: Request) -> Context:
+    async def _entered(self, request: Request, *, stays: bool) -> Context:
         """What resolvers are given, once it is known who asks. Raises NotExecuted."""
-        context = await _context(request.app.state.patchbay, request)
-        _visit(request).ask(context.actor)
-        if _wants_stream(request):
-            _visit(request).stay(context.actor)
-        return context
-
-    async def _asked(self, request: Request) -> dict[str, Any]:
-        """The operation that is asked for. Raises NotExecuted."""
-        asked = (
-            _asked_by_get(request.query_params) if request.method == "GET" else await _asked_by_post(self.request_adapter_class(request))
-        )
-        check_operation(asked)
-        return asked
+        actor, visit = await _caller(request), _visit(request)
+        visit.ask(actor)
+        if stays:
+            visit.stay(actor)
+        return Context(request.app.state.patchbay, actor)
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context | Caller:
         """Of a socket. A request comes with its context."""
@@ -187,7 +169,7 @@ class GraphQLView(GraphQL[Context | Caller, None]):
 
     async def get_sub_response(self, request: Request | WebSocket) -> Response:
         response = await super().get_sub_response(request)
-        response.media_type = _media(request)
+        response.media_type = _media(_preferred(request))
         return response
 
     async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData:
@@ -199,7 +181,7 @@ class GraphQLView(GraphQL[Context | Caller, None]):
             variables=asked.get("variables"),
             operation_name=asked.get("operationName"),
             extensions=asked.get("extensions"),
-            protocol="sse" if _wants_stream(request) else "http",
+            protocol="sse" if _preferred(request) == _STREAM else "http",
         )
 
     async def execute_operation(  # type: ignore[override]
@@ -238,20 +220,27 @@ class GraphQLView(GraphQL[Context | Caller, None]):
         return orjson.dumps(data).decode()
 
 
-def _within(patience: asyncio.Timeout, send: Send) -> Send:
+@asynccontextmanager
+async def _patient(send: Send) -> AsyncIterator[Send]:
     """Send, and lose patience with who does not take it. One who takes anything has taken all that went before."""
+    async with asyncio.timeout(None) as patience:
 
-    async def sending(message: Message) -> None:
-        sent = Begun(send(message))
-        if sent.waits and patience.when() is None and not patience.expired():
-            patience.reschedule(asyncio.get_running_loop().time() + _TAKEN_WITHIN_SECONDS)
-        try:
-            await sent
-        finally:
-            if patience.when() is not None and not patience.expired():
-                patience.reschedule(None)
+        async def sending(message: Message) -> None:
+            sent = Begun(send(message))
+            if sent.waits and patience.when() is None and not patience.expired():
+                patience.reschedule(asyncio.get_running_loop().time() + _TAKEN_WITHIN_SECONDS)
+            try:
+                await sent
+            finally:
+                if patience.when() is not None and not patience.expired():
+                    patience.reschedule(None)
 
-    return sending
+        yield sending
+
+
+def _ended(stream: AsyncIterable[Any]) -> AbstractAsyncContextManager[Any]:
+    """To its end with the block: a stream that nobody takes any more stands between two events, and would not end by itself."""
+    return aclosing(stream) if isinstance(stream, AsyncGenerator) else nullcontext()
 
 
 def _parts(asked: Mapping[str, Any]) -> tuple[str, Mapping[str, Any], str | None]:
@@ -279,19 +268,35 @@ def _visit(connection: Request | WebSocket) -> Visit:
     return visit
 
 
-async def _context(patchbay: Patchbay, request: Request) -> Context:
+async def _caller(request: Request) -> Actor:
     try:
-        return Context(patchbay, await caller_of(request, patchbay))
+        return await caller_of(request, request.app.state.patchbay)
     except Foreign as foreign:
         raise NotExecuted(403, foreign.message, Code.FORBIDDEN) from None
     except Unauthenticated as unknown:
         raise NotExecuted(401, unknown.message, Code.UNAUTHENTICATED, headers={"www-authenticate": "Bearer"}) from None
 
 
-async def _asked_by_post(request: AsyncHTTPRequestAdapter) -> dict[str, Any]:
-    if not _is_json(request.content_type or ""):
+async def _asked(request: Request) -> dict[str, Any]:
+    """The operation that is asked for. Raises NotExecuted."""
+    asked = _asked_by_get(request.query_params) if request.method == "GET" else await _asked_by_post(request)
+    check_operation(asked)
+    return asked
+
+
+async def _asked_by_post(request: Request) -> dict[str, Any]:
+    if not _is_json(request.headers.get("content-type", "")):
         raise NotExecuted(415, "Send the operation as application/json, in UTF-8.")
-    return read_object_with_document(await request.get_body())
+    return read_object_with_document(await read_body(request, partial(_enter_as_long, request)))
+
+
+async def _enter_as_long(request: Request) -> bool:
+    """Whether a request may have a whole document, as those may who make connectors."""
+    visit, patchbay = _visit(request), request.app.state.patchbay
+    if visit.actor is None or not await patchbay.access.may(visit.actor, OrganizationPermission.MANAGE_CONNECTORS):
+        return False
+    visit.bring_much()
+    return True
 
 
 @lru_cache(64)
@@ -316,20 +321,19 @@ def _not_over_this(kind: OperationType, method: str) -> NotExecuted:
     return NotExecuted(405, f"A {kind.value} is not possible by {method}.", headers={"allow": "POST"})
 
 
-def _wants_stream(request: Request | AsyncHTTPRequestAdapter) -> bool:
-    return _preferred(request.headers.get("accept", "")) == _STREAM
+def _preferred(request: Request | WebSocket | AsyncHTTPRequestAdapter) -> str:
+    """Which of our media types the client likes best; plain JSON where it does not say."""
+    return _best(request.headers.get("accept", ""))
 
 
-def _media(request: Request | WebSocket) -> str:
+def _media(preferred: str) -> str:
     """The media type of an answer that is no stream."""
-    preferred = _preferred(request.headers.get("accept", ""))
     return _JSON if preferred == _STREAM else preferred
 
 
 # Clients have few ways to say what they like, and a header is no longer than the server takes it.
 @lru_cache(64)
-def _preferred(accept: str) -> str:
-    """Which of our media types the client likes best; plain JSON where it does not say."""
+def _best(accept: str) -> str:
     ranked = sorted((_quality(part), -place, part.partition(";")[0].strip().lower()) for place, part in enumerate(accept.split(",")))
     return next((media for quality, _, media in reversed(ranked) if quality > 0 and media in (_JSON, _GRAPHQL, _STREAM)), _JSON)
 

@@ -17,7 +17,7 @@ class Begun(Generic[T]):
     To be awaited in the task that began it.
     """
 
-    __slots__ = ("_steps", "_value", "_waits_for", "waits")
+    __slots__ = ("_steps", "_waits_for", "value", "waits")
 
     def __init__(self, awaited: Awaitable[T]) -> None:
         self._steps = awaited.__await__()
@@ -26,11 +26,11 @@ class Begun(Generic[T]):
             self._waits_for = next(self._steps)
         except StopIteration as end:
             self.waits = False
-            self._value: T = end.value
+            self.value: T = end.value
 
     def __await__(self) -> Generator[Any, Any, T]:
         if not self.waits:
-            return self._value
+            return self.value
         try:
             yield self._waits_for
         except BaseException as thrown:
@@ -56,10 +56,9 @@ def _thrown(steps: Generator[Any, Any, T], error: BaseException) -> Generator[An
 
 
 async def within(seconds: float, awaited: Awaitable[T]) -> T:
-    """What it comes to. Raises TimeoutError where it still waits after so long."""
-    end = asyncio.get_running_loop().time() + seconds
+    """What it comes to. Raises TimeoutError where it still waits so long after it began to wait."""
     begun = Begun(awaited)
     if not begun.waits:
-        return await begun
-    async with asyncio.timeout_at(end):
+        return begun.value
+    async with asyncio.timeout(seconds):
         return await begun
