@@ -13,7 +13,7 @@ from api.connections.pages import record
 from api.connections.query import ConnectionQuery
 from api.errors import NotFound
 from api.events.order import EventPosition
-from api.graphql.connectors import Connector, connector_named
+from api.graphql.connectors import Connector, connector_as_found, connector_named, find_connector
 from api.graphql.context import Info
 from api.graphql.folders import Folder, find_folder
 from api.graphql.ids import find_id, graph_id, key_of
@@ -32,10 +32,6 @@ if TYPE_CHECKING:
     from api.graphql.events import ConnectionEvent
 
 LazyConnectionEvent = Annotated["ConnectionEvent", strawberry.lazy("api.graphql.events")]
-
-
-async def _connectors(keys: Sequence[str], info: Info) -> list[Connector]:
-    return [connector_named(key, info) for key in keys]
 
 
 async def _folders_of(connections: "Sequence[Connection]", info: Info) -> list[Folder | None]:
@@ -127,7 +123,8 @@ class Connection:
         )
 
     @strawberry.field(
-        description="What it connects to.", metadata=found_by("connector_key", _connectors, key_of=attrgetter("row.connector_key"))
+        description="What it connects to.",
+        metadata=found_by("connector_key", find_connector, connector_as_found, key_of=attrgetter("row.connector_key")),
     )
     def connector(self, info: Info) -> Connector:
         return connector_named(self.row.connector_key, info)

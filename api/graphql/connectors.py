@@ -14,7 +14,7 @@ from api.connections.offers import Offer
 from api.connections.query import ConnectionQuery
 from api.connections.reading import Each
 from api.errors import NotFound, PermissionDenied
-from api.graphql.context import Info
+from api.graphql.context import Context, Info
 from api.graphql.errors import ConflictError, InvalidInputError, NotFoundError, PermissionDeniedError, answering
 from api.graphql.ids import find_id, graph_id
 from api.graphql.listing import connection_page
@@ -186,8 +186,16 @@ def _is_unknown(folder_id: strawberry.ID | None) -> bool:
 
 def connector_named(key: str, info: Info) -> Connector:
     """The connector of a connection. One that is no longer in the catalogue is still told by its key."""
-    connector = info.context.patchbay.catalog.find(key)
-    return _gone(key) if connector is None else Connector.of(connector)
+    return connector_as_found(key, find_connector(key, info.context))
+
+
+def find_connector(key: str, context: Context) -> catalog.Connector | None:
+    return context.patchbay.catalog.find(key)
+
+
+def connector_as_found(key: str, found: catalog.Connector | None) -> Connector:
+    """As `connector_named`, of what was found by its key."""
+    return _gone(key) if found is None else Connector.of(found)
 
 
 def _gone(key: str) -> Connector:

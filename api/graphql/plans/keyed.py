@@ -4,15 +4,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from graphql import get_named_type, is_non_null_type, is_object_type
-from strawberry.types.info import Info
 
-from api.graphql.plans.described import described_by
 from api.graphql.plans.errors import Unplanned
 from api.graphql.plans.reading import PlannedField, Run
 from api.graphql.plans.records import AnswerAll, Beside, FoundBy, InColumn, Records, how
 from api.graphql.plans.writing import Write
 
 Cells = Callable[[Records], Sequence[Any]]
+# As many connectors as a catalogue may have, and more.
+_MOST_KEPT = 1_000
 FromRecords = Callable[[Run, Records], Awaitable[Sequence[Any]]]
 FromAny = Callable[[Run, Sequence[Any] | Records], Awaitable[Sequence[Any]]]
 
@@ -40,20 +40,21 @@ def by_key(field: PlannedField, write: Write) -> FromAny | None:
     found_by = how(field.definition)
     if not isinstance(found_by, FoundBy):
         return None
-    described, is_required = described_by(field.definition), is_non_null_type(field.definition.type)
+    is_required = is_non_null_type(field.definition.type)
+    # By its key, what was found and what was written of it.
+    kept: dict[Any, tuple[Any, Any]] = {}
 
     async def values(run: Run, objects: Sequence[Any] | Records) -> list[Any]:
-        if isinstance(objects, Records):
-            values_of = objects.column(found_by.column)
-            keys = [None if value is None else found_by.key(value) for value in values_of] if found_by.key else values_of
-        else:
-            keys = [found_by.key_of(each) for each in objects]
-        distinct = [key for key in dict.fromkeys(keys) if key is not None]
+        keys = objects.column(found_by.column) if isinstance(objects, Records) else list(map(found_by.key_of, objects))
         if is_required and None in keys:
             raise Unplanned
-        found = await found_by.find(distinct, Info(_raw_info=run.info(field), _field=described)) if distinct else ()
-        written = {None: None} | dict(zip(distinct, await write.values(run, found), strict=True)) if distinct else {None: None}
-        return [written[key] for key in keys]
+        found = {key: found_by.find(key, run.context) for key in set(keys) if key is not None}
+        known = kept if write.is_pure and len(kept) < _MOST_KEPT else {}
+        new = [key for key, thing in found.items() if key not in known or known[key][0] is not thing]
+        if new:
+            written = await write.values(run, [found_by.make(key, found[key]) for key in new])
+            known |= {key: (found[key], each) for key, each in zip(new, written, strict=True)}
+        return [None if key is None else known[key][1] for key in keys]
 
     return values
 

@@ -103,6 +103,7 @@ class _Column:
     # Whether anything is waited for: of objects, and of records.
     waits: bool
     waits_of_records: bool = False
+    is_pure: bool = False
     # What reads it of records at once, where that is all there is to do.
     at_once: Callable[[Records], Sequence[Any]] | None = None
 
@@ -131,13 +132,13 @@ def selection(collector: Collector, type: GraphQLObjectType, selections: Sequenc
             return [{} for _ in range(objects.length if isinstance(objects, Records) else len(objects))]
         return put_together(written)
 
-    return Write(write, waits=any(column.waits for column in columns))
+    return Write(write, waits=any(column.waits for column in columns), is_pure=all(column.is_pure for column in columns))
 
 
 def _column(collector: Collector, type: GraphQLObjectType, key: str, nodes: Sequence[FieldNode]) -> _Column:
     name = nodes[0].name.value
     if name == "__typename":
-        return _Column(key, _always(type.name), waits=False)
+        return _Column(key, _always(type.name), waits=False, is_pure=True)
     definition = type.fields.get(name)
     if definition is None:
         raise Unplannable
@@ -147,7 +148,7 @@ def _column(collector: Collector, type: GraphQLObjectType, key: str, nodes: Sequ
     columns = columns_of_field(definition, answered, selections, collector) if is_object_type(answered) else None
     field = PlannedField(type, definition, tuple(nodes), columns)
     if (keyed := by_key(field, write)) is not None:
-        return _Column(key, keyed, waits=True, waits_of_records=True)
+        return _Column(key, keyed, write.waits, waits_of_records=write.waits)
     read, of_records = reader(field), from_records(field, write)
 
     async def values(run: Run, objects: Sequence[Any] | Records) -> Sequence[Any]:
@@ -155,7 +156,7 @@ def _column(collector: Collector, type: GraphQLObjectType, key: str, nodes: Sequ
             return await of_records(run, objects)
         return await write.values(run, await read.values(run, objects))
 
-    return _Column(key, values, read.waits or write.waits, at_once=cells(field))
+    return _Column(key, values, read.waits or write.waits, is_pure=read.is_pure and write.is_pure, at_once=cells(field))
 
 
 def _always(value: str) -> Callable[[Run, Sequence[Any] | Records], Awaitable[list[Any]]]:

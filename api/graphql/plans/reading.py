@@ -59,10 +59,14 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What reads a field of many objects. `waits`: whether anything is waited for."""
+    """What reads a field of many objects.
+
+    `waits`: whether anything is waited for. `is_pure`: whether what is read depends on nothing but the objects.
+    """
 
     values: Callable[[Run, Sequence[Any]], Awaitable[Sequence[Any]]]
     waits: bool
+    is_pure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,7 @@ def _attribute(name: str) -> Read:
     async def read(_: Run, objects: Sequence[Any]) -> Sequence[Any]:
         return list(map(get, objects))
 
-    return Read(read, waits=False)
+    return Read(read, waits=False, is_pure=True)
 
 
 def _together(field: PlannedField, described: StrawberryField, read_all: ReadAll) -> Read:

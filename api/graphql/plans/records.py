@@ -10,7 +10,7 @@ What a resolver hands out may be `Records` where it is told which columns are as
 Where any field is asked that has none of these, no columns are told, and the resolver hands out objects.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -29,7 +29,9 @@ _BETWEEN = "__"
 
 Make = Callable[[Any], Any]
 AnswerAll = Callable[[Sequence[Any]], Sequence[Any]]
-FindAll = Callable[[Sequence[Any], Info[Any, Any]], Awaitable[Sequence[Any]]]
+# Of a key and the context of the request.
+Find = Callable[[Any, Any], Any]
+MakeOfFound = Callable[[Any, Any], Any]
 
 
 class Collects(Protocol):
@@ -87,12 +89,12 @@ class Beside:
 
 @dataclass(frozen=True, slots=True)
 class FoundBy:
-    """`key` makes the key of a column's value, or of an object; `find` finds what belongs to each of some distinct keys."""
+    """`key_of` tells the key of an object. `find` finds what it names, at once, and `make` makes an object of the key and of that."""
 
     column: str
-    key: Make | None
     key_of: Make
-    find: FindAll
+    find: Find
+    make: MakeOfFound
 
 
 How = InColumn | Beside | FoundBy
@@ -111,9 +113,12 @@ def beside(prefix: str) -> Mapping[Any, Any]:
     return {_HOW: Beside(prefix)}
 
 
-def found_by(column: str, find: FindAll, *, key_of: Make, key: Make | None = None) -> Mapping[Any, Any]:
-    """The metadata of a field that is found by a key: a column's value or what `key` makes of it; of an object, by `key_of`."""
-    return {_HOW: FoundBy(column, key, key_of, find)}
+def found_by(column: str, find: Find, make: MakeOfFound, *, key_of: Make) -> Mapping[Any, Any]:
+    """The metadata of a field that is found by a key: a column's value; of an object, by `key_of`.
+
+    As long as `find` gives the very same, `make` is not called again where its object's fields depend on nothing else.
+    """
+    return {_HOW: FoundBy(column, key_of, find, make)}
 
 
 def lists_records(field: str) -> Mapping[Any, Any]:

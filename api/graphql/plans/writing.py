@@ -1,7 +1,7 @@
 """The values of a type, as what is answered: many at once."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, TypeGuard
 
@@ -26,10 +26,14 @@ from api.graphql.plans.records import Records
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """What writes many values of a type. `waits`: whether anything is waited for."""
+    """What writes many values of a type.
+
+    `waits`: whether anything is waited for. `is_pure`: whether what is written depends on nothing but the values.
+    """
 
     values: Callable[[Run, Sequence[Any] | Records], Awaitable[list[Any]]]
     waits: bool = False
+    is_pure: bool = False
 
 
 # What is answered as it is.
@@ -63,7 +67,7 @@ def _required(write: Write) -> Write:
             raise Unplanned
         return await write.values(run, values)
 
-    return Write(write_required, write.waits)
+    return replace(write, values=write_required)
 
 
 def _optional(write: Write) -> Write:
@@ -79,7 +83,7 @@ def _optional(write: Write) -> Write:
         following = iter(written)
         return [None if value is None else next(following) for value in values]
 
-    return Write(write_optional, write.waits)
+    return replace(write, values=write_optional)
 
 
 def _lists(write: Write) -> Write:
@@ -92,7 +96,7 @@ def _lists(write: Write) -> Write:
         written = iter(await write.values(run, [item for value in values for item in value]))
         return [list(islice(written, len(value))) for value in values]
 
-    return Write(write_lists, write.waits)
+    return replace(write, values=write_lists)
 
 
 def _objects(type: GraphQLObjectType, write: Write) -> Write:
@@ -107,7 +111,7 @@ def _objects(type: GraphQLObjectType, write: Write) -> Write:
             raise Unplanned
         return await write.values(run, values)
 
-    return Write(write_objects, write.waits)
+    return replace(write, values=write_objects)
 
 
 def _members(writes: Mapping[GraphQLObjectType, Write]) -> Write:
@@ -126,7 +130,8 @@ def _members(writes: Mapping[GraphQLObjectType, Write]) -> Write:
             raise Unplanned
         return [written[place] for place in range(len(values))]
 
-    return Write(write_members, waits=any(write.waits for write in writes.values()))
+    several = writes.values()
+    return Write(write_members, waits=any(write.waits for write in several), is_pure=all(write.is_pure for write in several))
 
 
 def _class_of(type: GraphQLObjectType) -> Any:
@@ -151,7 +156,7 @@ def _leaves(type: GraphQLLeafType) -> Write:
             raise Unplanned
         return written
 
-    return Write(write_leaves)
+    return Write(write_leaves, is_pure=True)
 
 
 def _are_records(values: Sequence[Any] | Records) -> TypeGuard[Sequence[Records]]:

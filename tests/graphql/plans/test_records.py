@@ -141,3 +141,20 @@ async def test_what_is_read_of_a_row_changes_no_answer_where_something_else_is_a
     answer = orjson.loads(await both(graph, unplanned, document, {}))
 
     assert (len(answer["data"]["connections"]["nodes"]), plans.answered) == (5, 1)
+
+
+async def test_a_connector_is_told_as_the_catalogue_has_it_now(graph: Graph, plans: Watched, unplanned: PatchbaySchema) -> None:
+    catalog = graph.here.patchbay.catalog
+    offered = catalog.get("sandbox")
+    workspace = await models.Folder.get(id=graph.here.workspace)
+    await many.add([many.a_connection(workspace, number, connector_key=f"own-{number % 2}") for number in range(4)])
+    document = "{ connections { nodes { connector { key name version unconfirmed { what } } } } }"
+
+    told = []
+    for names in ({}, {"own-0": "First"}, {"own-0": "First", "own-1": "Other"}, {"own-0": "Second", "own-1": "Other"}, {}):
+        catalog.adopt([replace(offered, key=key, name=name, version=1) for key, name in names.items()])
+        answer = orjson.loads(await both(graph, unplanned, document, {}))
+        told.append({node["connector"]["name"] for node in answer["data"]["connections"]["nodes"]})
+
+    assert told == [{"own-0", "own-1"}, {"First", "own-1"}, {"First", "Other"}, {"Second", "Other"}, {"own-0", "own-1"}]
+    assert (plans.answered, len(plans)) == (5, 1)
