@@ -137,20 +137,18 @@ def _shortened(variable: Any) -> Any:
 def _check_shape(value: dict[str, Any]) -> None:
     level: list[Any] = [value]
     for _ in range(_MAX_NESTING):
-        if any(isinstance(each, str) and "\x00" in each for each in level):
-            raise NotExecuted(400, "The null character is not taken.")
-        if any(isinstance(each, list) and len(each) > _LONGEST_LIST for each in level):
-            raise NotExecuted(400, f"A list is too long: it may have at most {_LONGEST_LIST:,} items.", Code.LIMIT_EXCEEDED)
-        level = [inner for each in level for inner in _inside(each)]
-        if not level:
+        inside: list[Any] = []
+        for each in level:
+            match each:
+                case str() if "\x00" in each:
+                    raise NotExecuted(400, "The null character is not taken.")
+                case list() if len(each) > _LONGEST_LIST:
+                    raise NotExecuted(400, f"A list is too long: it may have at most {_LONGEST_LIST:,} items.", Code.LIMIT_EXCEEDED)
+                case list():
+                    inside += each
+                case dict():
+                    inside += [*each, *each.values()]
+        if not inside:
             return
+        level = inside
     raise NotExecuted(400, f"The request is nested too deeply: at most {_MAX_NESTING} levels.")
-
-
-def _inside(value: Any) -> list[Any]:
-    match value:
-        case dict():
-            return [*value, *value.values()]
-        case list():
-            return value
-    return []
