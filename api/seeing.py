@@ -22,6 +22,9 @@ _OF_ADMINISTRATOR = """
 WITH seen(id) AS (SELECT id FROM folder WHERE kind = 'SHARED' OR (owner_id = $1 AND kind = 'PERSONAL'))
 """
 
+# Of `folder`, in a statement that begins so. Whose own workspace it is sees it, and no grants need be looked at.
+IS_SEEN = "(folder.owner_id = $1 AND folder.kind = 'PERSONAL' OR folder.id IN (SELECT seen.id FROM seen))"
+
 
 def seen_by(actor: Actor) -> str | None:
     """How a statement begins in which `seen(id)` are the folders that the actor sees, and $1 is the actor; None for one with limits."""

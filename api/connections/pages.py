@@ -17,7 +17,7 @@ from tortoise.context import require_context
 import models
 from api.access import Actor
 from api.connections.query import ConnectionQuery, OrderField, Position
-from api.seeing import seen_by
+from api.seeing import IS_SEEN, seen_by
 from models import ConnectionStatus
 from models.database import instance, records, records_alike, rows
 
@@ -56,7 +56,7 @@ _AND_SOLE = ", sole(id) AS (SELECT max(id) FROM (SELECT id FROM seen LIMIT 2) HA
 _SOLE = "(SELECT sole.id FROM sole)"
 _ONE = """{beginning}
 SELECT {columns} FROM connection AS listed JOIN folder ON folder.id = listed.folder_id
-WHERE listed.id = $2 AND folder.id IN (SELECT seen.id FROM seen)
+WHERE listed.id = $2 AND {is_seen}
 """
 # The folders whose ids are $1.
 _NAMED = {
@@ -196,7 +196,7 @@ _text_of_sole = lru_cache(256)(_Shape.text_of_sole)
 
 @lru_cache(256)
 def _text_of_one(seen: str, columns: frozenset[str], dialect: str) -> str:
-    return _ONE.format(beginning=seen, columns=_selected(columns, "listed", dialect))
+    return _ONE.format(beginning=seen, is_seen=IS_SEEN, columns=_selected(columns, "listed", dialect))
 
 
 def _dialect() -> str:
