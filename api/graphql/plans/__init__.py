@@ -5,6 +5,7 @@ beforehand which attribute or resolver each field is, and how its values are wri
 object by object: it reads one field of all objects, then the next one, and what is asked for each of many is asked for all at once.
 
 - `collecting`: which fields a selection means for one type of object (GraphQL specification, section 6.3.2)
+- `given`: variables and arguments
 - `reading`: the values of one field for many objects
 - `records`: objects that are rows of a statement and are never made, and which columns are asked of them
 - `keyed`: fields that are answered from columns, or found by a key once for all that have it

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from graphql import GraphQLField, GraphQLObjectType
+from graphql import GraphQLArgument, GraphQLField, GraphQLObjectType
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 
 
-def described_by(thing: GraphQLField | GraphQLObjectType) -> Any:
+def described_by(thing: GraphQLArgument | GraphQLField | GraphQLObjectType) -> Any:
     """What Strawberry made this of; None where it did not."""
     return (thing.extensions or {}).get(GraphQLCoreConverter.DEFINITION_BACKREF)

@@ -52,7 +52,7 @@ class Plans:
         query = self._query(key, document)
         if query is None:
             return None
-        variables = query.variables(asked.variables)
+        variables = query.variables.values(asked.variables)
         plan = self._plan((*key, flags := query.flags(variables)), query, flags)
         match plan:
             case Change():

@@ -20,10 +20,11 @@ from graphql import (
     is_object_type,
     visit,
 )
-from graphql.execution.values import VariableValues, get_variable_values
+from graphql.execution.values import VariableValues
 
 from api.graphql.plans.collecting import Collector
 from api.graphql.plans.errors import Unplannable, Unplanned
+from api.graphql.plans.given import Variables
 from api.graphql.plans.keyed import by_key, cells, from_records
 from api.graphql.plans.reading import PlannedField, Run, reader, together
 from api.graphql.plans.records import Records, columns_of_field
@@ -38,7 +39,8 @@ class Query:
     schema: GraphQLSchema
     operation: OperationDefinitionNode
     fragments: Mapping[str, FragmentDefinitionNode]
-    # The variables upon which it depends which fields there are.
+    variables: Variables
+    # Those of them upon which it depends which fields there are.
     deciding: tuple[str, ...]
 
     @classmethod
@@ -49,14 +51,8 @@ class Query:
         if len(meant) != 1 or meant[0].operation is OperationType.SUBSCRIPTION or meant[0].directives:
             raise Unplannable
         fragments = {each.name.value: each for each in document.definitions if isinstance(each, FragmentDefinitionNode)}
-        return cls(schema, meant[0], fragments, _deciding(document, meant[0]))
-
-    def variables(self, given: Mapping[str, Any]) -> VariableValues:
-        """Raises Unplanned where they are not what the query declares."""
-        values = get_variable_values(self.schema, self.operation.variable_definitions or (), dict(given))
-        if not isinstance(values, VariableValues):
-            raise Unplanned
-        return values
+        variables = Variables(schema, meant[0].variable_definitions or ())
+        return cls(schema, meant[0], fragments, variables, _deciding(document, meant[0]))
 
     def flags(self, variables: VariableValues) -> tuple[bool, ...]:
         """The values of the variables that decide which fields there are. Raises Unplanned."""

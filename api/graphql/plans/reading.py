@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, TypeGuard
 
-from graphql import FieldNode, GraphQLField, GraphQLObjectType, GraphQLSchema, OperationDefinitionNode, VariableNode, Visitor, visit
-from graphql.execution.values import VariableValues, get_argument_values
+from graphql import FieldNode, GraphQLField, GraphQLObjectType, GraphQLSchema, OperationDefinitionNode
+from graphql.execution.values import VariableValues
 from graphql.pyutils import Path
 from graphql.type import GraphQLResolveInfoHelpers
-from strawberry.types.arguments import convert_arguments
 from strawberry.types.field import StrawberryField
 from strawberry.types.fields.resolver import StrawberryResolver
 from strawberry.types.info import Info
 
 from api.graphql.plans.described import described_by
 from api.graphql.plans.errors import Unplannable, Unplanned
+from api.graphql.plans.given import Arguments
 from api.graphql.plans.records import InfoWithColumns
 
 # The key in a field's metadata of what reads it for many objects at once.
@@ -124,7 +124,7 @@ def _resolver(field: PlannedField, described: StrawberryField) -> Read:
 
     async def read(run: Run, objects: Sequence[Any]) -> Sequence[Any]:
         info = Info(_raw_info=run.info(field), _field=described)
-        arguments = call.arguments(run, info)
+        arguments = call.arguments.values(run.variables, info)
         values: list[Any] = []
         try:
             for each in objects:
@@ -144,32 +144,13 @@ def _resolver(field: PlannedField, described: StrawberryField) -> Read:
 
 
 class _Call:
-    """Calls a resolver as Strawberry does, but that arguments in which there is no variable are converted once."""
+    """Calls a resolver as Strawberry does."""
 
     def __init__(self, field: PlannedField, described: StrawberryField) -> None:
         if described.base_resolver is None:
             raise Unplannable
-        self._field = field
-        self._described = described
         self._resolver: StrawberryResolver[Any] = described.base_resolver
-        self._is_constant = not _has_variables(field.nodes[0])
-        self._constant: dict[str, Any] | None = None
-
-    def arguments(self, run: Run, info: Info[Any, Any]) -> Mapping[str, Any]:
-        if self._constant is not None:
-            return self._constant
-        given = get_argument_values(self._field.definition, self._field.nodes[0], run.variables)
-        strawberry = info.schema
-        arguments = convert_arguments(
-            given,
-            self._described.arguments,
-            scalar_registry=strawberry.schema_converter.scalar_registry,
-            config=strawberry.config,
-            info=info,
-        )
-        if self._is_constant:
-            self._constant = arguments
-        return arguments
+        self.arguments = Arguments(field.definition, field.nodes[0], described)
 
     def value(self, source: Any, info: Info[Any, Any], arguments: Mapping[str, Any]) -> Any:
         """What the resolver hands out, or an awaitable of that. It asks for the object, and for `info`, by its parameters."""
@@ -178,18 +159,6 @@ class _Call:
         if resolver.info_parameter is not None:
             more[resolver.info_parameter.name] = info
         return resolver(source, **arguments, **more) if resolver.self_parameter else resolver(**arguments, **more)
-
-
-def _has_variables(node: FieldNode) -> bool:
-    found: list[VariableNode] = []
-
-    class Finding(Visitor):
-        def enter_variable(self, variable: VariableNode, *_: Any) -> None:
-            found.append(variable)
-
-    for argument in node.arguments or ():
-        visit(argument, Finding())
-    return bool(found)
 
 
 def _close(values: Sequence[Any]) -> None:
