@@ -6,7 +6,7 @@ and then end one of them. So there is one order, for everybody; what is not need
 1. the locks in here, upon policies, then upon the connectors that are offered
 2. people, by their ids (`Access.hold`; whoever acts is held by asking what they may do)
 3. groups and folders, by their ids
-4. connections, by their ids, and then what hangs upon them: credential, journal, and the place in the queue, which follows by itself
+4. connections, by their ids, and then what hangs upon them: credential, journal, and the place in the queue, which moves with them
 5. OAuth apps; one that is to be deleted is held with its key from the beginning, so that it waits for those who are about to refer to it
 6. consents
 7. webhooks, then what is to be delivered to them; the place in the log that their messages come from is held before any of them
