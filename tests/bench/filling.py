@@ -64,7 +64,7 @@ async def _grow_on_postgresql(where: DatabaseUrl, to: int) -> None:
             await session.execute("SET synchronous_commit = off; SET work_mem = '64MB'; SET session_replication_role = replica")
             await session.execute(_statement(_COPY_ON_POSTGRESQL, names, _DIFFERS | _ON_POSTGRESQL), there + 1, to)
             await session.execute(
-                "INSERT INTO connection_queue SELECT priority, due_at, id FROM connection WHERE due_at > created_at ON CONFLICT DO NOTHING"
+                "INSERT INTO connection_queue SELECT priority, due_at, id FROM connection WHERE due_at IS NOT NULL ON CONFLICT DO NOTHING"
             )
         await session.execute("VACUUM ANALYZE")
     finally:
