@@ -126,10 +126,13 @@ class EventFeed:
             audience = self._audiences.find(selection, delivery) if selection and delivery else None
             # Whatever it has answered by now, the log has when it is read.
             reached = audience.position if audience else last
-            while batch := await self._order.after(last):
+            was_all = False
+            while not was_all:
+                batch = await self._order.after(last)
                 for placed in batch:
                     last = placed.position
                     yield placed
+                was_all = self._order.was_all(batch)
             last = max(last, reached)
             if not subscriber.catch_up(last):
                 continue
@@ -229,11 +232,7 @@ class EventFeed:
         while True:
             ticket = self._wakeup.ticket()
             try:
-                while batch := await self._order.after(self._position):
-                    for placed in batch:
-                        for subscriber in self._alone:
-                            subscriber.offer(placed, self._clock())
-                    self._position = batch[-1].position
+                while not await self._read_on():
                     # However much happens, an end is not put off for it: there is another turn.
                     if ticket.is_set():
                         break
@@ -242,6 +241,15 @@ class EventFeed:
             except Exception:
                 logger.exception("event log not read")
             await wait(ticket, seconds=_POLL_SECONDS)
+
+    async def _read_on(self) -> bool:
+        """Offer what is there to those who are served one by one; whether that was all, or more may be there."""
+        batch = await self._order.after(self._position)
+        for placed in batch:
+            for subscriber in self._alone:
+                subscriber.offer(placed, self._clock())
+            self._position = placed.position
+        return self._order.was_all(batch)
 
     async def _end_unknown(self) -> None:
         """End the streams of those who may not ask any more: all of them are looked at at once, at each commit and each second."""

@@ -4,7 +4,7 @@ On SQLite one writer at a time makes that the order of ids. On PostgreSQL ids ar
 transaction that wrote them, and read only once no older transaction is still open.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -54,6 +54,10 @@ class EventOrder:
         else:
             found = await rows(_AFTER_ON_POSTGRESQL, [position.transaction, position.id, _BATCH])
         return [placed_event(row) for row in found]
+
+    def was_all(self, batch: Sequence[PlacedEvent]) -> bool:
+        """Whether nothing came after these when they were read."""
+        return len(batch) < _BATCH
 
     async def before(self, moment: datetime) -> EventPosition:
         """Behind what happened before that moment, as far as nothing later is before it."""
