@@ -7,7 +7,7 @@ What is allowed is asked in the transaction that does it, and stays so until tha
 who takes a right away waits for it. In which order rows are held, so that none waits for another for good, is told in `models.locks`.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
@@ -33,8 +33,8 @@ _NOWHERE = UUID(int=0)
 _STANDING = "SELECT administrator, organization_permissions FROM user_account WHERE id = $1 AND deactivated_at IS NULL{shown}{held}"
 _WITH_TOKEN = " AND EXISTS (SELECT 1 FROM api_token WHERE id = $2 AND user_id = $1 AND revoked_at IS NULL)"
 _WITH_SESSION = " AND EXISTS (SELECT 1 FROM browser_session WHERE token_hash = $2 AND user_id = $1)"
-# Of many at once: those of these users, API tokens and sessions that are good at $4.
-_STILL_GOOD = """
+# Of many at once: those of these users, API tokens and sessions that are good at $4 (`about`).
+STILL_GOOD = """
 SELECT 'user', CAST(id AS TEXT) FROM user_account WHERE id = ANY($1) AND deactivated_at IS NULL
 UNION ALL
 SELECT 'token', CAST(id AS TEXT) FROM api_token WHERE id = ANY($2) AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $4)
@@ -229,12 +229,8 @@ class Access:
 
     async def known_among(self, actors: Collection[Actor], now: datetime) -> set[Actor]:
         """Those who may still ask: they are active, and the API token or the session that they came with is alive."""
-        users = {actor.user_id for actor in actors}
-        tokens = {actor.token_id for actor in actors if actor.token_id is not None}
-        sessions = {actor.session_hash for actor in actors if actor.session_hash is not None}
-        found = await records(_STILL_GOOD, [tuple(users), tuple(tokens), tuple(sessions), now])
-        good = {(kind, shown) for kind, shown in found}
-        return {actor for actor in actors if _needed(actor) <= good and (actor.until is None or actor.until > now)}
+        found = await records(STILL_GOOD, about(actors, now))
+        return known_by({(kind, shown) for kind, shown in found}, actors, now)
 
     async def permissions(self, actor: Actor, folder_ids: Collection[UUID]) -> dict[UUID, Permission]:
         """What the actor may do in each of these folders; a folder that they cannot see is not in the answer."""
@@ -311,8 +307,21 @@ def _shown(actor: Actor) -> tuple[str, list[UUID | str]]:
     return ("", []) if actor.session_hash is None else (_WITH_SESSION, [actor.session_hash])
 
 
+def about(actors: Collection[Actor], now: datetime) -> list[object]:
+    """The parameters of `STILL_GOOD`."""
+    users = {actor.user_id for actor in actors}
+    tokens = {actor.token_id for actor in actors if actor.token_id is not None}
+    sessions = {actor.session_hash for actor in actors if actor.session_hash is not None}
+    return [tuple(users), tuple(tokens), tuple(sessions), now]
+
+
+def known_by(good: Set[tuple[str, str]], actors: Collection[Actor], now: datetime) -> set[Actor]:
+    """Those who may still ask, by what `STILL_GOOD` selected."""
+    return {actor for actor in actors if _needed(actor) <= good and (actor.until is None or actor.until > now)}
+
+
 def _needed(actor: Actor) -> set[tuple[str, str]]:
-    """Of `_STILL_GOOD`: themselves, and what they came with."""
+    """Of `STILL_GOOD`: themselves, and what they came with."""
     shown = {"user": actor.user_id, "token": actor.token_id, "session": actor.session_hash}
     return {(kind, str(value)) for kind, value in shown.items() if value is not None}
 

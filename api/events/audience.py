@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from api.access import Access, Actor
+from api.access import Actor
 from api.clock import Clock
 from api.events.order import EventPosition, PlacedEvent
 from api.events.seeing import Standing, standing_of_each
@@ -75,7 +75,6 @@ class Audience:
         self,
         selection: EventSelection,
         answer: Callable[[PlacedEvent, Actor], Awaitable[Answer]],
-        access: Access,
         clock: Clock,
         position: EventPosition,
     ) -> None:
@@ -84,7 +83,6 @@ class Audience:
         self._settled = position
         self._selection = selection
         self._answer = answer
-        self._access = access
         self._clock = clock
         self._members: dict[Actor, set[Member]] = {}
 
@@ -154,7 +152,7 @@ class Audience:
         """Those who see one of these places, with what they may do there, and beside."""
         if not actors:
             return {}
-        standings = await standing_of_each(self._access, actors, places | beside, self._clock())
+        standings = await standing_of_each(actors, places | beside, self._clock())
         return {actor: standing for actor, standing in standings.items() if places & standing.allowed.keys()}
 
     async def _write(self, payload: bytes, members: list[Member]) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from contextvars import Context, copy_context
 
-from api.access import Access
 from api.clock import Clock
 from api.events.audience import Audience, Delivery, Events
 from api.events.order import EventPosition
@@ -21,13 +20,11 @@ class Audiences:
 
     def __init__(
         self,
-        access: Access,
         clock: Clock,
         *,
         events: Callable[[EventPosition], AbstractAsyncContextManager[Events]],
         position: Callable[[], EventPosition],
     ) -> None:
-        self._access = access
         self._clock = clock
         self._events = events
         self._position = position
@@ -72,7 +69,7 @@ class Audiences:
         if self._running is None:
             return None
         tasks, context = self._running
-        audience = Audience(selection, delivery.answer, self._access, self._clock, self._position())
+        audience = Audience(selection, delivery.answer, self._clock, self._position())
         self._audiences[delivery.key] = (audience, tasks.create_task(self._attend(delivery.key, audience), context=context))
         return audience
 

@@ -63,7 +63,7 @@ class EventFeed:
         self._streams: dict[Actor, set[Subscriber]] = {}
         # Those who are served one by one; the others are in audiences.
         self._alone: set[Subscriber] = set()
-        self._audiences = Audiences(access, clock, events=self._events, position=lambda: self._position)
+        self._audiences = Audiences(clock, events=self._events, position=lambda: self._position)
         # Up to where every subscriber was offered what there is.
         self._position = EventPosition(0, 0)
 
@@ -194,7 +194,7 @@ class EventFeed:
             return False
         # Who sees only the folder that a connection left learns that it went, and not where to.
         places = [place for place in (event.folder_id, event.previous_folder_id) if place is not None]
-        standings = await standing_of_each(self._access, [actor], places, self._clock())
+        standings = await standing_of_each([actor], places, self._clock())
         return any(standing.allowed for standing in standings.values())
 
     @contextmanager

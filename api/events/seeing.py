@@ -1,44 +1,47 @@
 """What many actors may do in a few folders, asked all at once: the same as `Access` answers to each of them."""
 
-from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-import models
-from api.access import Access, Actor, Limits
-from models import FolderKind, Permission
-from models.database import rows
+from api.access import STILL_GOOD, Actor, Limits, about, known_by
+from models import Permission
+from models.database import records
 
-# As many as both databases take in one statement, and more.
-_USERS_AT_ONCE = 2_000
 _IN_A_WORKSPACE = Permission.every() & ~Permission.MANAGE
+_NO_LIMITS = Limits()
 
-# Each folder with itself and all above it.
-_PLACES = """
-WITH RECURSIVE above(origin, id, parent_id) AS (
-  SELECT id, id, parent_id FROM folder WHERE id IN ({folders})
+# All of it as of one moment: who may still ask, the administrators among them, whose each folder is or that it is shared, itself with all
+# above it, and what somebody was given in one of those, by name or with a group.
+_STANDINGS = """
+WITH RECURSIVE good(kind, id) AS ({good}),
+above(origin, id, parent_id) AS (
+  SELECT id, id, parent_id FROM folder WHERE id = ANY($5)
   UNION ALL
   SELECT above.origin, folder.id, folder.parent_id FROM folder JOIN above ON folder.id = above.parent_id
 )
-SELECT above.origin, above.id, place.kind, place.owner_id FROM above JOIN folder AS place ON place.id = above.origin
-"""
-_GIVEN = """
-WITH RECURSIVE above(origin, id, parent_id) AS (
-  SELECT id, id, parent_id FROM folder WHERE id IN ({folders})
-  UNION ALL
-  SELECT above.origin, folder.id, folder.parent_id FROM folder JOIN above ON folder.id = above.parent_id
-)
-SELECT above.origin, given.user_id, given.permissions FROM above JOIN folder_grant AS given ON given.folder_id = above.id
-WHERE given.user_id IN ({users})
+SELECT kind, id, '', 0 FROM good
 UNION ALL
-SELECT above.origin, group_member.user_id, given.permissions
+SELECT 'administrator', CAST(id AS TEXT), '', 0 FROM user_account WHERE id = ANY($1) AND administrator
+UNION ALL
+SELECT 'owner', CAST(owner_id AS TEXT), CAST(id AS TEXT), 0 FROM folder WHERE id = ANY($5) AND kind = 'PERSONAL'
+UNION ALL
+SELECT 'shared', '', CAST(id AS TEXT), 0 FROM folder WHERE id = ANY($5) AND kind = 'SHARED'
+UNION ALL
+SELECT 'above', CAST(id AS TEXT), CAST(origin AS TEXT), 0 FROM above
+UNION ALL
+SELECT 'given', CAST(given.user_id AS TEXT), CAST(above.origin AS TEXT), given.permissions
+FROM above JOIN folder_grant AS given ON given.folder_id = above.id WHERE given.user_id = ANY($1)
+UNION ALL
+SELECT 'given', CAST(group_member.user_id AS TEXT), CAST(above.origin AS TEXT), given.permissions
 FROM above JOIN folder_group_grant AS given ON given.folder_id = above.id JOIN group_member ON group_member.group_id = given.group_id
-WHERE group_member.user_id IN ({users})
+WHERE group_member.user_id = ANY($1)
 """
 
 Allowed = Mapping[UUID, Permission]
+# What is so, of whom, in which folder; and which permissions that is.
+_Facts = Mapping[tuple[str, str, str], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,75 +52,32 @@ class Standing:
     allowed: Allowed
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    kind: FolderKind
-    owner_id: UUID | None
-    # Itself and the folders above it.
-    line: frozenset[UUID]
-
-
-async def standing_of_each(access: Access, actors: Collection[Actor], folder_ids: Collection[UUID], now: datetime) -> dict[Actor, Standing]:
+async def standing_of_each(actors: Collection[Actor], folder_ids: Collection[UUID], now: datetime) -> dict[Actor, Standing]:
     """What each is and may do in each of these folders by now; who may not ask any more is not in the answer."""
-    known = await access.known_among(actors, now)
-    places = await _places(folder_ids)
-    user_ids = list({actor.user_id for actor in known})
-    administrators = await _administrators({actor.user_id for actor in known if actor.administrator})
-    given: dict[UUID, dict[UUID, Permission]] = defaultdict(dict)
-    for start in range(0, len(user_ids), _USERS_AT_ONCE):
-        await _add_given(given, user_ids[start : start + _USERS_AT_ONCE], places)
-    return {actor: _standing(actor, places, given[actor.user_id], administrators) for actor in known}
+    facts: dict[tuple[str, str, str], int] = {}
+    for kind, id, folder, permissions in await records(_STANDINGS.format(good=STILL_GOOD), [*about(actors, now), tuple(folder_ids)]):
+        facts[kind, id, folder] = facts.get((kind, id, folder), 0) | permissions
+    known = known_by({(kind, id) for kind, id, _ in facts}, actors, now)
+    folders = {id: str(id) for id in folder_ids}
+    return {actor: _standing(actor, folders, facts) for actor in known}
 
 
-async def _places(folder_ids: Collection[UUID]) -> dict[UUID, _Place]:
-    """Those of these folders that there are."""
-    lines: dict[UUID, set[UUID]] = defaultdict(set)
-    kinds: dict[UUID, tuple[FolderKind, UUID | None]] = {}
-    statement = _PLACES.format(folders=_marks(folder_ids, start=1))
-    for row in await rows(statement, [*folder_ids], origin=UUID, id=UUID, kind=FolderKind, owner_id=UUID):
-        lines[row["origin"]].add(row["id"])
-        kinds[row["origin"]] = (row["kind"], row["owner_id"])
-    return {id: _Place(kind, owner_id, frozenset(lines[id])) for id, (kind, owner_id) in kinds.items()}
+def _standing(actor: Actor, folders: Mapping[UUID, str], facts: _Facts) -> Standing:
+    user = str(actor.user_id)
+    still = replace(actor, administrator=("administrator", user, "") in facts) if actor.administrator else actor
+    allowed = {id: _allowed(still, user, folder, facts) for id, folder in folders.items()}
+    return Standing(still, {id: permissions for id, permissions in allowed.items() if permissions & Permission.VIEW})
 
 
-async def _administrators(user_ids: Collection[UUID]) -> set[UUID]:
-    """Those of these users who still are administrators."""
-    if not user_ids:
-        return set()
-    return {user.id for user in await models.User.filter(id__in=list(user_ids), administrator=True).only("id")}
-
-
-async def _add_given(given: dict[UUID, dict[UUID, Permission]], user_ids: Collection[UUID], places: Collection[UUID]) -> None:
-    if not places:
-        return
-    folders, users = _marks(places, start=1), _marks(user_ids, start=1 + len(places))
-    found = await rows(_GIVEN.format(folders=folders, users=users), [*places, *user_ids], origin=UUID, user_id=UUID)
-    for row in found:
-        mine = given[row["user_id"]]
-        mine[row["origin"]] = mine.get(row["origin"], Permission(0)) | Permission(row["permissions"])
-
-
-def _standing(actor: Actor, places: Mapping[UUID, _Place], given: Allowed, administrators: Collection[UUID]) -> Standing:
-    still = replace(actor, administrator=actor.user_id in administrators) if actor.administrator else actor
-    return Standing(still, _allowed(still, places, given))
-
-
-def _allowed(actor: Actor, places: Mapping[UUID, _Place], given: Allowed) -> Allowed:
-    limits = actor.limits or Limits()
-    found: dict[UUID, Permission] = {}
-    for id, place in places.items():
-        if limits.folder_ids is not None and not limits.folder_ids & place.line:
-            continue
-        if place.kind is FolderKind.PERSONAL:
-            mine = place.owner_id == actor.user_id and not limits.without_workspace
-            permissions = _IN_A_WORKSPACE if mine else Permission(0)
-        else:
-            permissions = Permission.every() if actor.administrator else given.get(id, Permission(0))
-        if permissions & limits.permissions & Permission.VIEW:
-            found[id] = permissions & limits.permissions
-    return found
-
-
-def _marks(values: Collection[object], *, start: int) -> str:
-    """The places for these values in a statement."""
-    return ", ".join(f"${number}" for number in range(start, start + len(values))) or "NULL"
+def _allowed(actor: Actor, user: str, folder: str, facts: _Facts) -> Permission:
+    """What they may do in a folder, whether they see it or not."""
+    limits = actor.limits or _NO_LIMITS
+    if limits.folder_ids is not None and not any(("above", str(id), folder) in facts for id in limits.folder_ids):
+        return Permission(0)
+    if ("owner", user, folder) in facts:
+        permissions = Permission(0) if limits.without_workspace else _IN_A_WORKSPACE
+    elif ("shared", "", folder) in facts:
+        permissions = Permission.every() if actor.administrator else Permission(facts.get(("given", user, folder), 0))
+    else:
+        permissions = Permission(0)
+    return permissions & limits.permissions

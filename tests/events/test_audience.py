@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 import models
-from api.access import Access, Actor
+from api.access import Actor
 from api.events.audience import Audience, Member
 from api.events.order import EventPosition, PlacedEvent
 from api.events.seeing import Standing
@@ -66,7 +66,7 @@ async def test_who_loses_the_folder_while_another_is_answered_is_told_nothing(
                 await lose(here, other)
         return replace(kind, payload=actor.name.encode(), folder_ids={here.workspace})
 
-    audience = Audience(EventSelection(), answer, Access(), here.clock, EventPosition(0, 0))
+    audience = Audience(EventSelection(), answer, here.clock, EventPosition(0, 0))
     told = [(payload, actors) async for payload, actors in audience._answers(placed, people)]
 
     assert told == [(made[0].name.encode(), [made[0]])]
@@ -93,7 +93,7 @@ async def test_what_was_read_by_a_member_itself_is_neither_answered_nor_written_
         written.append(payload)
         return True
 
-    audience = Audience(EventSelection(), answer, Access(), here.clock, EventPosition(1, 3))
+    audience = Audience(EventSelection(), answer, here.clock, EventPosition(1, 3))
     member = Member(here.ada, write, EventPosition(1, 5))
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(audience.keep(member))

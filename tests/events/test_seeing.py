@@ -55,7 +55,7 @@ async def test_many_may_what_each_of_them_may(here: Installation, seed: int) -> 
     actors = [*people, *(limited(chance, person, [*tree, *workspaces]) for person in people for _ in range(2))]
     asked = [*tree, *workspaces, uuid4()]
 
-    found = await standing_of_each(Access(), actors, asked, here.clock())
+    found = await standing_of_each(actors, asked, here.clock())
 
     assert found == {actor: Standing(actor, await Access().permissions(actor, asked)) for actor in actors}
 
@@ -69,7 +69,7 @@ async def test_who_may_not_ask_any_more_is_not_told_of(here: Installation) -> No
     await people.revoke_token(here.ada, new.row.id)
     await people.deactivate(here.ada, gone.user_id)
 
-    found = await standing_of_each(Access(), [here.ada, ben, gone, revoked], [here.workspace], here.clock())
+    found = await standing_of_each([here.ada, ben, gone, revoked], [here.workspace], here.clock())
 
     assert found.keys() == {here.ada, ben}
 
@@ -77,13 +77,13 @@ async def test_who_may_not_ask_any_more_is_not_told_of(here: Installation) -> No
 async def test_who_was_an_administrator_is_one_no_more(here: Installation) -> None:
     ben = await here.add_person("Ben", administrator=True)
     folder = await models.Folder.create(name="Sales", name_key="sales", kind=FolderKind.SHARED, created_at=NOW)
-    assert (await standing_of_each(Access(), [ben], [folder.id], here.clock()))[ben].allowed == {folder.id: Permission.every()}
+    assert (await standing_of_each([ben], [folder.id], here.clock()))[ben].allowed == {folder.id: Permission.every()}
 
     await models.User.filter(id=ben.user_id).update(administrator=False)
 
-    assert (await standing_of_each(Access(), [ben], [folder.id], here.clock()))[ben] == Standing(replace(ben, administrator=False), {})
+    assert (await standing_of_each([ben], [folder.id], here.clock()))[ben] == Standing(replace(ben, administrator=False), {})
 
 
 async def test_of_no_folder_nobody_may_anything(here: Installation) -> None:
-    assert await standing_of_each(Access(), [here.ada], [], here.clock()) == {here.ada: Standing(here.ada, {})}
-    assert await standing_of_each(Access(), [], [here.workspace], here.clock()) == {}
+    assert await standing_of_each([here.ada], [], here.clock()) == {here.ada: Standing(here.ada, {})}
+    assert await standing_of_each([], [here.workspace], here.clock()) == {}
