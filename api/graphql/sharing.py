@@ -24,8 +24,9 @@ from api.events.order import EventPosition, PlacedEvent
 from api.events.seeing import Standing
 from api.events.selection import EventSelection
 from api.graphql.context import Context
+from api.graphql.execution import PatchbaySchema, parsed
 from api.graphql.limits import MAX_TOKENS
-from api.graphql.plans.extension import KEPT_DOCUMENTS, LONGEST_KEPT
+from api.graphql.plans.extension import KEPT_DOCUMENTS, LONGEST_KEPT, Asked, CompiledPlans, told
 from api.graphql.refusals import was_executed
 from api.graphql.viewer import Facts
 from api.patchbay import Patchbay
@@ -86,6 +87,22 @@ class Document:
             async for result in stream:
                 yield Answered.of(result, context.viewer.facts)
 
+    async def first_answer(self, context: Callable[[], Context]) -> Answered:
+        """The first of the answers: by a plan where there is one. `context`: makes one for each way that is gone."""
+        planned = context()
+        if (data := await self._planned(planned)) is not None:
+            return Answered.of(ExecutionResult(data, None), planned.viewer.facts)
+        async with aclosing(self.answers(context())) as found:
+            return await anext(found)
+
+    async def _planned(self, context: Context) -> dict[str, Any] | None:
+        """The data of the first answer; None where there is no plan, or it came to nothing."""
+        schema = self.schema
+        if not isinstance(schema, PatchbaySchema) or CompiledPlans not in schema.extensions or len(self.text) > LONGEST_KEPT:
+            return None
+        asked = Asked(schema._schema, self.text, self.variables or {}, self.operation_name)
+        return await told(CompiledPlans.plans, asked, parsed(self.text), context)
+
     def key(self) -> bytes | None:
         """The same for those who ask the same, wherever in the log they begin; None where that cannot be told."""
         if len(self.text) > LONGEST_KEPT:
@@ -137,8 +154,7 @@ def _delivery(document: Document, patchbay: Patchbay, selection: EventSelection,
 
 async def _answer(document: Document, patchbay: Patchbay, placed: PlacedEvent, actor: Actor) -> Answered:
     """What this actor is answered to this event."""
-    async with aclosing(document.answers(Context(patchbay, actor, events=_Only(placed)))) as found:
-        return await anext(found)
+    return await document.first_answer(lambda: Context(patchbay, actor, events=_Only(placed)))
 
 
 class _Wanted:

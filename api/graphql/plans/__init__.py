@@ -12,7 +12,9 @@ object by object: it reads one field of all objects, then the next one, and what
 - `writing`: the values of a type as what is answered
 - `straight`: objects put together of their fields, as code that is made once
 - `plan`: a query as a plan, and its run
+- `alone`: the field of an operation that has only one
 - `mutating`: a mutation as a plan
+- `telling`: a subscription as a plan, for each of its events
 - `extension`: what puts plans into the place of the execution
 
 A plan does what graphql-core does for a query in which nothing goes wrong. Everything else is graphql-core's: a document with anything that

@@ -2,23 +2,29 @@
 
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from graphql import DocumentNode, ExecutionResult, GraphQLSchema
+from graphql import DocumentNode, ExecutionResult, GraphQLSchema, OperationType
+from graphql.execution.values import VariableValues
 from strawberry.extensions import SchemaExtension
 from strawberry.types import ExecutionContext
 
 from api.graphql.plans.errors import Unplannable
 from api.graphql.plans.mutating import Change
 from api.graphql.plans.plan import Plan, Query
+from api.graphql.plans.telling import Telling
 
 logger = logging.getLogger(__name__)
 
 # Documents of clients are few and short; what is longer, or seen only once, must not fill the memory.
 KEPT_DOCUMENTS = 256
 LONGEST_KEPT = 8_000
+
+
+Found = TypeVar("Found")
+_Kinds = Plan | Change | Telling
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +43,7 @@ class Plans:
     def __init__(self, kept: int = KEPT_DOCUMENTS) -> None:
         self._kept = kept
         self._queries: OrderedDict[Any, Query | None] = OrderedDict()
-        self._plans: OrderedDict[Any, Plan | Change | None] = OrderedDict()
+        self._plans: OrderedDict[Any, _Kinds | None] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._plans)
@@ -48,18 +54,30 @@ class Plans:
         `document`: what was asked, parsed and valid. A mutation whose resolver was called is never executed instead: then there is a
         result, with errors maybe.
         """
+        match self._find(asked, document):
+            case Change() as plan, variables:
+                return await plan.run(context, variables, asked.variables)
+            case Plan() as plan, variables:
+                return await plan.run(context, variables)
+        # A subscription has a stream.
+        return None
+
+    async def tell(self, asked: Asked, document: DocumentNode, context: Any) -> dict[str, Any] | None:
+        """As `run`, of what a subscription answers to the first of its events."""
+        match self._find(asked, document):
+            case Telling() as plan, variables:
+                return await plan.run(context, variables)
+        return None
+
+    def _find(self, asked: Asked, document: DocumentNode) -> tuple[_Kinds, VariableValues] | None:
+        """The plan, if there is one, with what it is to be run with. Raises Unplanned."""
         key = (asked.schema, asked.text, asked.operation_name)
         query = self._query(key, document)
         if query is None:
             return None
         variables = query.variables.values(asked.variables)
         plan = self._plan((*key, flags := query.flags(variables)), query, flags)
-        match plan:
-            case Change():
-                return await plan.run(context, variables, asked.variables)
-            case Plan():
-                return await plan.run(context, variables)
-        return None
+        return None if plan is None else (plan, variables)
 
     def _query(self, key: tuple[GraphQLSchema, str, str | None], document: DocumentNode) -> Query | None:
         if key not in self._queries:
@@ -72,15 +90,26 @@ class Plans:
         self._queries.move_to_end(key)
         return self._queries[key]
 
-    def _plan(self, key: Any, query: Query, flags: tuple[bool, ...]) -> Plan | Change | None:
+    def _plan(self, key: Any, query: Query, flags: tuple[bool, ...]) -> _Kinds | None:
         if key not in self._plans:
             try:
-                made = Change.of(query, query.collector(flags)) if query.changes else query.plan(flags)
+                made = _made(query, flags)
             except Unplannable:
                 made = None
             _keep(self._plans, key, made, self._kept)
         self._plans.move_to_end(key)
         return self._plans[key]
+
+
+def _made(query: Query, flags: tuple[bool, ...]) -> _Kinds:
+    """Raises Unplannable."""
+    match query.kind:
+        case OperationType.QUERY:
+            return query.plan(flags)
+        case OperationType.MUTATION:
+            return Change.of(query, query.collector(flags))
+        case OperationType.SUBSCRIPTION:
+            return Telling.of(query, query.collector(flags))
 
 
 def _keep(kept: OrderedDict[Any, Any], key: Any, value: Any, most: int) -> None:
@@ -111,13 +140,22 @@ class CompiledPlans(SchemaExtension):
 
 async def answered(plans: Plans, asked: Asked, document: DocumentNode, context: Any) -> ExecutionResult | None:
     """The answer; None where graphql-core is to execute the operation, because there is no plan or its run was given up."""
+    found = await _attempted(plans.run(asked, document, context))
+    return ExecutionResult(found, None) if isinstance(found, dict) else found
+
+
+async def told(plans: Plans, asked: Asked, document: DocumentNode, context: Any) -> dict[str, Any] | None:
+    """As `answered`, the data of what a subscription answers to the first of its events."""
+    return await _attempted(plans.tell(asked, document, context))
+
+
+async def _attempted(running: Awaitable[Found]) -> Found | None:
     try:
-        found = await plans.run(asked, document, context)
+        return await running
     # Whatever it was, graphql-core meets it too, and says it in the words that clients know.
     except Exception as error:
         logger.debug("plan given up", extra={"because": type(error).__name__})
         return None
-    return ExecutionResult(found, None) if isinstance(found, dict) else found
 
 
 def _is_given_up(context: ExecutionContext) -> bool:

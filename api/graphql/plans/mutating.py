@@ -11,15 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphql import DocumentNode, ExecutionResult, GraphQLError, GraphQLResolveInfo, execute
-from graphql.execution.values import VariableValues, get_argument_values
-from strawberry.types.field import StrawberryField
+from graphql.execution.values import VariableValues
 
+from api.graphql.plans.alone import FieldAlone
 from api.graphql.plans.collecting import Collector
-from api.graphql.plans.described import described_by
-from api.graphql.plans.errors import Unplannable, Unplanned
-from api.graphql.plans.plan import Query, selection
-from api.graphql.plans.reading import PlannedField, Run
-from api.graphql.plans.writing import Write, writer
+from api.graphql.plans.plan import Query
+from api.graphql.plans.reading import Run
 
 logger = logging.getLogger(__name__)
 
@@ -42,25 +39,12 @@ class Change:
     """A mutation with one field. Of several, each may depend on the one before: those are graphql-core's."""
 
     query: Query
-    _key: str
-    _field: PlannedField
-    _write: Write
+    _field: FieldAlone
 
     @classmethod
     def of(cls, query: Query, collector: Collector) -> "Change":
         """Raises Unplannable."""
-        root = query.schema.mutation_type
-        if root is None:
-            raise Unplannable
-        fields = collector.fields(root, (query.operation.selection_set,))
-        [(key, nodes), *others] = fields.items() or [("", [])]
-        definition = root.fields.get(nodes[0].name.value) if nodes and not others else None
-        described = None if definition is None else described_by(definition)
-        if definition is None or not isinstance(described, StrawberryField) or described.extensions or not described.is_async:
-            raise Unplannable
-        selections = [node.selection_set for node in nodes if node.selection_set is not None]
-        write = writer(definition.type, lambda below: selection(collector, below, selections))
-        return cls(query, key, PlannedField(root, definition, tuple(nodes)), write)
+        return cls(query, FieldAlone.of(query, collector, query.schema.mutation_type))
 
     async def run(self, context: Any, variables: VariableValues, given: Mapping[str, Any]) -> dict[str, Any] | ExecutionResult:
         """The data of the answer; where the plan did not write it, what graphql-core makes of the outcome.
@@ -69,23 +53,14 @@ class Change:
         cancellation comes later.
         """
         run = Run(self.query.schema, self.query.operation, context, variables)
-        outcome = await _called_once(self._begin(run))
+        outcome = await _called_once(self._field.begin(run))
         if outcome.error is None:
             try:
-                return {self._key: (await self._write.values(run, [outcome.value]))[0]}
+                return await self._field.written(run, outcome.value)
             # Whatever it was, graphql-core meets it too, and says it in the words that clients know.
             except Exception as error:
                 logger.debug("plan given up", extra={"because": type(error).__name__})
         return await self._executed(context, given, outcome)
-
-    def _begin(self, run: Run) -> Callable[[], Any]:
-        """All that comes before the call."""
-        definition = self._field.definition
-        resolve, info = definition.resolve, run.info(self._field)
-        arguments = get_argument_values(definition, self._field.nodes[0], run.variables)
-        if resolve is None:
-            raise Unplanned
-        return lambda: resolve(None, info, **arguments)
 
     async def _executed(self, context: Any, given: Mapping[str, Any], outcome: _Outcome) -> ExecutionResult:
         def hand_over(resolve: Any, source: Any, info: GraphQLResolveInfo[Any], **arguments: Any) -> Any:

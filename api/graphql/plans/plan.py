@@ -34,7 +34,7 @@ from api.graphql.plans.writing import Write, writer
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """The one operation of a document that is meant, if it is a query or a mutation."""
+    """The one operation of a document that is meant."""
 
     schema: GraphQLSchema
     operation: OperationDefinitionNode
@@ -48,7 +48,7 @@ class Query:
         """Raises Unplannable."""
         operations = [each for each in document.definitions if isinstance(each, OperationDefinitionNode)]
         meant = [each for each in operations if operation_name is None or (each.name and each.name.value == operation_name)]
-        if len(meant) != 1 or meant[0].operation is OperationType.SUBSCRIPTION or meant[0].directives:
+        if len(meant) != 1 or meant[0].directives:
             raise Unplannable
         fragments = {each.name.value: each for each in document.definitions if isinstance(each, FragmentDefinitionNode)}
         variables = Variables(schema, meant[0].variable_definitions or ())
@@ -63,9 +63,8 @@ class Query:
         return flags
 
     @property
-    def changes(self) -> bool:
-        """Whether it is a mutation."""
-        return self.operation.operation is OperationType.MUTATION
+    def kind(self) -> OperationType:
+        return self.operation.operation
 
     def collector(self, flags: tuple[bool, ...]) -> Collector:
         return Collector(self.schema, self.fragments, dict(zip(self.deciding, flags, strict=True)))
