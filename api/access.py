@@ -20,7 +20,7 @@ from api.errors import NotFound, PermissionDenied
 from models import FolderKind, OrganizationPermission, Permission
 from models.appending import Condition
 from models.database import in_own_transaction, records, rows
-from models.holding import hold_connection
+from models.holding import find_folders, hold_connection
 
 _EVERY = Permission.every()
 _IN_A_WORKSPACE = _EVERY & ~Permission.MANAGE
@@ -236,13 +236,27 @@ class Access:
         """What the actor may do in each of these folders; a folder that they cannot see is not in the answer."""
         if not folder_ids:
             return {}
-        found = {folder.id: folder for folder in await models.Folder.filter(id__in=list(folder_ids))}
-        return await self._permitted(actor, {folder_id: found.get(folder_id) for folder_id in folder_ids})
+        found = await find_folders(folder_ids)
+        return await self.permissions_in(actor, {folder_id: found.get(folder_id) for folder_id in folder_ids})
+
+    async def permissions_in(self, actor: Actor, folders: Mapping[UUID, models.Folder | None]) -> dict[UUID, Permission]:
+        """As `permissions`, for folders that are read already; None is one that is not there."""
+        allowed = {folder_id: _by_kind(actor, folder) for folder_id, folder in folders.items() if folder is not None}
+        # Also of what is not there, or in a workspace: what is hidden takes as long as what never was.
+        undecided = [] if actor.administrator else [folder_id for folder_id in folders if not allowed.get(folder_id)]
+        if undecided:
+            shared = {folder_id for folder_id, folder in folders.items() if folder is not None and folder.kind is FolderKind.SHARED}
+            marks = ", ".join(f"${number}" for number in range(2, len(undecided) + 2))
+            statement = _GRANTS_UPWARD.format(granted=GRANTED, marks=marks)
+            for row in await rows(statement, [actor.user_id, *undecided], folder_id=UUID):
+                if row["folder_id"] in shared:
+                    allowed[row["folder_id"]] |= Permission(row["permissions"])
+        return await _limited(actor, allowed)
 
     async def folders(self, actor: Actor, folder_ids: Collection[UUID]) -> dict[UUID, models.Folder]:
         """Those of these folders that the actor can see."""
-        found = {folder.id: folder for folder in await models.Folder.filter(id__in=list(folder_ids))} if folder_ids else {}
-        visible = await self._permitted(actor, {folder_id: found.get(folder_id) for folder_id in folder_ids})
+        found = await find_folders(folder_ids)
+        visible = await self.permissions_in(actor, {folder_id: found.get(folder_id) for folder_id in folder_ids})
         return {folder_id: folder for folder_id, folder in found.items() if folder_id in visible}
 
     async def visible_folders(self, actor: Actor) -> dict[UUID, Permission]:
@@ -263,26 +277,12 @@ class Access:
 
     async def _allows_known(self, known: Actor | None, folder: models.Folder | None, permission: Permission) -> bool:
         folder_id = _NOWHERE if folder is None else folder.id
-        permissions = None if known is None else (await self._permitted(known, {folder_id: folder})).get(folder_id)
+        permissions = None if known is None else (await self.permissions_in(known, {folder_id: folder})).get(folder_id)
         if permissions is None or folder is None:
             return False
         if permission not in permissions:
             raise PermissionDenied(permission, folder_id=folder.id, folder_name=folder.name)
         return True
-
-    async def _permitted(self, actor: Actor, folders: Mapping[UUID, models.Folder | None]) -> dict[UUID, Permission]:
-        """As `permissions`, for folders that are read already; None is one that is not there."""
-        allowed = {folder_id: _by_kind(actor, folder) for folder_id, folder in folders.items() if folder is not None}
-        # Also of what is not there, or in a workspace: what is hidden takes as long as what never was.
-        undecided = [] if actor.administrator else [folder_id for folder_id in folders if not allowed.get(folder_id)]
-        if undecided:
-            shared = {folder_id for folder_id, folder in folders.items() if folder is not None and folder.kind is FolderKind.SHARED}
-            marks = ", ".join(f"${number}" for number in range(2, len(undecided) + 2))
-            statement = _GRANTS_UPWARD.format(granted=GRANTED, marks=marks)
-            for row in await rows(statement, [actor.user_id, *undecided], folder_id=UUID):
-                if row["folder_id"] in shared:
-                    allowed[row["folder_id"]] |= Permission(row["permissions"])
-        return await _limited(actor, allowed)
 
     async def _is_administrator(self, actor: Actor) -> bool:
         known = await self.as_known(actor)

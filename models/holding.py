@@ -1,5 +1,7 @@
-"""A connection with its folder, held or only read."""
+"""Connections with their folders, held or only read."""
 
+from collections.abc import Collection, Mapping
+from typing import Any
 from uuid import UUID
 
 from tortoise.context import require_context
@@ -13,11 +15,11 @@ _NOWHERE = UUID(int=0)
 _SELECT = "SELECT {connection} FROM connection WHERE connection.id = $1"
 _READ = Joined(_SELECT, {"connection": Connection})
 _HELD = Joined(f"{_SELECT} FOR UPDATE", {"connection": Connection})
-_WITH_FOLDER = Joined(
-    "SELECT {connection}, {folder} FROM connection JOIN folder ON folder.id = connection.folder_id WHERE connection.id = $1",
-    {"connection": Connection, "folder": Folder},
-)
+_BOTH = "SELECT {connection}, {folder} FROM connection JOIN folder ON folder.id = connection.folder_id WHERE connection.id"
+_WITH_FOLDER = Joined(f"{_BOTH} = $1", {"connection": Connection, "folder": Folder})
+_WITH_FOLDERS = Joined(f"{_BOTH} = ANY($1)", {"connection": Connection, "folder": Folder})
 _FOLDER = Joined("SELECT {folder} FROM folder WHERE folder.id = $1", {"folder": Folder})
+_FOLDERS = Joined("SELECT {folder} FROM folder WHERE folder.id = ANY($1)", {"folder": Folder})
 
 
 async def hold_connection(connection_id: UUID) -> Connection | None:
@@ -35,8 +37,23 @@ async def hold_connection(connection_id: UUID) -> Connection | None:
 
 async def find_connection(connection_id: UUID) -> Connection | None:
     """The connection with its folder, as of now."""
-    for row in await _WITH_FOLDER.read_alike([connection_id]):
-        connection: Connection = row["connection"]
-        connection.folder = row["folder"]
-        return connection
-    return None
+    return next(iter(_connections(await _WITH_FOLDER.read_alike([connection_id]))), None)
+
+
+async def find_connections(connection_ids: Collection[UUID]) -> list[Connection]:
+    """Those of these connections that there are, each with its folder, as of now."""
+    return _connections(await _WITH_FOLDERS.read([tuple(connection_ids)]))
+
+
+async def find_folders(folder_ids: Collection[UUID]) -> dict[UUID, Folder]:
+    """Those of these folders that there are."""
+    found: list[Folder] = [row["folder"] for row in await _FOLDERS.read([tuple(folder_ids)])] if folder_ids else []
+    return {folder.id: folder for folder in found}
+
+
+def _connections(found: Collection[Mapping[str, Any]]) -> list[Connection]:
+    connections: list[Connection] = []
+    for row in found:
+        row["connection"].folder = row["folder"]
+        connections.append(row["connection"])
+    return connections

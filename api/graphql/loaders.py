@@ -141,9 +141,7 @@ class Loaders:
     @Batched
     async def connection(self, ids: Sequence[UUID]) -> dict[UUID, models.Connection]:
         """Only those that the viewer can see."""
-        found = await models.Connection.filter(id__in=list(ids))
-        visible = await self._viewer.sees({connection.folder_id for connection in found})
-        return {connection.id: connection for connection in found if connection.folder_id in visible}
+        return await self._viewer.connections(ids)
 
     @Batched
     async def oauth_app(self, ids: Sequence[UUID]) -> dict[UUID, models.OAuthApp]:

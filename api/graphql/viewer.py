@@ -9,6 +9,7 @@ import models
 from api.access import Access, Actor
 from api.events.seeing import Standing
 from models import Permission
+from models.holding import find_connections
 
 Fact = TypeVar("Fact")
 
@@ -70,6 +71,14 @@ class Viewer:
 
     def is_user(self, user_id: UUID) -> bool:
         return self.facts.users.setdefault(user_id, self._actor.user_id == user_id)
+
+    async def connections(self, ids: Collection[UUID]) -> dict[UUID, models.Connection]:
+        """Those of these connections whose folders they see."""
+        found = await find_connections(ids)
+        folders = {connection.folder_id: connection.folder for connection in found}
+        seen = await self._access.permissions_in(self._actor, folders) if folders else {}
+        self._note_seen(folders, seen)
+        return {connection.id: connection for connection in found if connection.folder_id in seen}
 
     async def folders(self, ids: Collection[UUID]) -> dict[UUID, models.Folder]:
         """As `Access.folders`."""
