@@ -1,7 +1,7 @@
 """A row that is changed, and told of in other tables, in one go: all of it if everything is still so as it was read, else nothing.
 
 On PostgreSQL that is one statement. SQLite has none that writes to two tables: there its statements take one way to the thread of the
-connection, and are one transaction, or part of one (`models.engines.together`).
+connection, and are one transaction, or part of one (`models.engines.together`), or of the one that is under way.
 """
 
 from collections.abc import Sequence
@@ -42,6 +42,20 @@ async def change_if(change: Change, conditions: Sequence[Condition], told: Seque
     the row as it would be must not be, and then nothing is done.
     """
     assert not in_own_transaction()
+    return await _changed(change, conditions, told, channel)
+
+
+async def change_held(change: Change, told: Sequence[Told], *, channel: str) -> None:
+    """Change a row that is held as it is expected to be, within a transaction, and append what is told of it; who listens is notified then.
+
+    Raises IntegrityError where the row as it would be must not be; the transaction is to be undone then.
+    """
+    assert in_own_transaction()
+    if not await _changed(change, (), told, channel):
+        raise RuntimeError("what is held was changed")
+
+
+async def _changed(change: Change, conditions: Sequence[Condition], told: Sequence[Told], channel: str) -> bool:
     texts = (change.table, change.statement, tuple(each.statement for each in conditions), tuple(each.statement for each in told))
     asked = [*change.parameters, *[value for condition in conditions for value in condition.parameters]]
     client = require_context().db()

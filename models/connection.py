@@ -21,8 +21,9 @@ _MINUTE = timedelta(minutes=1)
 _NOTE_USE = """
 UPDATE connection SET last_used_at = $2 WHERE id = $1 AND (last_used_at IS NULL OR last_used_at <= $3 OR last_used_at >= $4)
 """
-_SAVE_NAME = "UPDATE connection SET name = $2, name_key = $3, updated_at = $4 WHERE id = $1"
-_SAVE_NAME_IF_UNCHANGED = f"{_SAVE_NAME} AND name = $5 AND folder_id = $6 AND status = $7"
+_SAVE_NAME = (
+    "UPDATE connection SET name = $2, name_key = $3, updated_at = $4 WHERE id = $1 AND name = $5 AND folder_id = $6 AND status = $7"
+)
 
 
 class AuthenticationType(StrEnum):
@@ -134,17 +135,12 @@ class Connection(Row):
     def rename(self, name: str) -> None:
         self.name, self.name_key = name, fold(name)
 
-    async def save_name(self, now: datetime) -> None:
-        """Raises IntegrityError where another has its name."""
-        self.updated_at = now
-        await rows(_SAVE_NAME, [self.id, self.name, self.name_key, now])
-
     def renamed(self, name: str, now: datetime) -> Change:
         """Take on another name, to be saved if all that this tells of is still so: its folder, its status, and the name of before."""
         former = self.name
         self.rename(name)
         self.updated_at = now
-        return Change("connection", _SAVE_NAME_IF_UNCHANGED, (self.id, name, self.name_key, now, former, self.folder_id, self.status))
+        return Change("connection", _SAVE_NAME, (self.id, name, self.name_key, now, former, self.folder_id, self.status))
 
     def enter(self, status: ConnectionStatus, reason: StatusReason | None, now: datetime) -> bool:
         """Take on a status and its reason; True where that changed what a watcher sees. Saves nothing."""

@@ -86,12 +86,14 @@ class Connections:
     async def _rename_held(self, act: Act, actor: Actor, connection_id: UUID, name: str) -> models.Connection:
         async with self._log.change(actor.user_id) as record:
             connection = await self._access.held(actor, connection_id, Permission.EDIT)
-            former = connection.name
-            if former != name:
-                connection.rename(name)
-                await connection.save_name(self._clock())
-                await record.append(connection, ConnectionEventType.RENAMED)
-            await act.done(subject_name=name, folder_id=connection.folder_id, detail=f"was {former}")
+            detail = f"was {connection.name}"
+            if connection.name == name:
+                await act.done(subject_name=name, folder_id=connection.folder_id, detail=detail)
+            else:
+                told = act.told(subject_name=name, folder_id=connection.folder_id, detail=detail)
+                change = connection.renamed(name, self._clock())
+                await record.change(change, connection=connection, type=ConnectionEventType.RENAMED, told=told)
+                act.is_written = True
         return connection
 
     async def set_default(self, actor: Actor, connection_id: UUID) -> models.Connection:

@@ -10,7 +10,7 @@ from api.clock import Clock
 from api.events.wakeup import Wakeup
 from models import ConnectionEventType, ConnectionStatus
 from models.appending import Appended, Condition, Kept, Told
-from models.changing import Change, change_if
+from models.changing import Change, change_held, change_if
 from models.database import Callback, transaction
 from models.notices import notify
 
@@ -24,6 +24,8 @@ class Record:
 
     # Whether anything was appended.
     has_told = False
+    # Whether those who listen are told already, once all of it is committed.
+    has_notified = False
 
     def __init__(self, clock: Clock, actor_id: UUID | None) -> None:
         self._clock = clock
@@ -42,6 +44,15 @@ class Record:
         event = _event(connection, type, self._actor_id, self._clock())
         await _EVENTS.append(event | {"previous_status": previous_status, "previous_folder_id": previous_folder_id})
 
+    async def change(self, change: Change, *, connection: models.Connection, type: ConnectionEventType, told: Told) -> None:
+        """A change of a connection that is held, in one go with its event and with what else is told of it.
+
+        Raises as `models.changing.change_held`.
+        """
+        event = _event(connection, type, self._actor_id, self._clock()) | _STATE_AS_CHANGED
+        await change_held(change, [_EVENTS.told(event), told], channel=CHANNEL)
+        self.has_told = self.has_notified = True
+
 
 class EventLog:
     def __init__(self, clock: Clock, wakeup: Wakeup) -> None:
@@ -52,8 +63,9 @@ class EventLog:
     async def change(self, actor_id: UUID | None = None) -> AsyncIterator[Record]:
         """A transaction whose events reach the watchers once it is committed, and never otherwise. No actor: the refresh loop."""
         async with transaction() as after_commit:
-            yield Record(self._clock, actor_id)
-            await self._wake(after_commit)
+            record = Record(self._clock, actor_id)
+            yield record
+            await self._wake(record, after_commit)
 
     @asynccontextmanager
     async def refresh(self, actor_id: UUID | None = None) -> AsyncIterator[Record]:
@@ -62,7 +74,7 @@ class EventLog:
             record = Record(self._clock, actor_id)
             yield record
             if record.has_told:
-                await self._wake(after_commit)
+                await self._wake(record, after_commit)
 
     async def change_if(
         self, change: Change, *conditions: Condition, connection: models.Connection, type: ConnectionEventType, told: Told, actor_id: UUID
@@ -78,9 +90,10 @@ class EventLog:
             # Also where a cancellation came while it was committed; to look for nothing does no harm.
             self._wakeup.signal()
 
-    async def _wake(self, after_commit: Callable[[Callback], None]) -> None:
+    async def _wake(self, record: Record, after_commit: Callable[[Callback], None]) -> None:
         # On PostgreSQL other processes watch too; they are told when this transaction commits.
-        await notify(CHANNEL)
+        if not record.has_notified:
+            await notify(CHANNEL)
         after_commit(self._wakeup.signal)
 
 

@@ -25,7 +25,7 @@ from tortoise.backends.sqlite.client import SqliteClient, SqliteTransactionWrapp
 from tortoise.exceptions import OperationalError
 
 from models.engines.sqlite_reader import Reader
-from models.engines.together import Statement, Together, counted
+from models.engines.together import Statement, Together, counted, unit
 from models.engines.transaction import Outermost, Savepoint
 from models.engines.uninterrupted import uninterrupted
 from models.file_lock import FileLock
@@ -146,6 +146,13 @@ class TransactionClient(SqliteTransactionWrapper):
     async def execute_query(self, query: str, values: list[Any] | None = None) -> tuple[int, list[Any]]:
         async with self.acquire_connection() as connection:
             return await _execute(connection, query, values)
+
+    @translate_exceptions
+    async def execute_unit(self, *statements: Statement) -> int:
+        """As that of the client; where it raises, the transaction is to be undone."""
+        async with self.acquire_connection() as connection:
+            changed, _ = await connection._execute(unit, connection._conn, *statements)
+            return int(changed)
 
     async def execute_script(self, query: str) -> None:
         # One by one: run as one script, the first statement would commit the transaction.

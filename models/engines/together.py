@@ -31,11 +31,7 @@ class _Unit:
         return all(query.lstrip()[:6].upper().startswith(_TOGETHER) for query, _ in self.statements)
 
     def run(self, connection: sqlite3.Connection) -> Found:
-        """What the first statement found."""
-        found = counted(connection, *self.statements[0])
-        for query, values in self.statements[1:] if found[0] else ():
-            counted(connection, query, values)
-        return found
+        return unit(connection, *self.statements)
 
     def result(self) -> Found:
         assert self.outcome is not None
@@ -77,6 +73,14 @@ class Together:
         except Exception as error:
             for each in batch:
                 each.outcome = error
+
+
+def unit(connection: sqlite3.Connection, first: Statement, *others: Statement) -> Found:
+    """What the first statement found; those after it are executed only where it found something."""
+    found = counted(connection, *first)
+    for query, values in others if found[0] else ():
+        counted(connection, query, values)
+    return found
 
 
 def counted(connection: sqlite3.Connection, query: str, values: Sequence[Any] | None) -> Found:

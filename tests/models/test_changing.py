@@ -12,7 +12,7 @@ from tortoise.exceptions import IntegrityError
 import models
 from models import ConnectionEventType, ConnectionStatus
 from models.appending import Appended, Condition, Kept, Told
-from models.changing import Change, change_if
+from models.changing import Change, change_held, change_if
 from models.database import open_database, rows, transaction
 from tests import many
 
@@ -97,6 +97,30 @@ async def test_nothing_is_done_unless_the_row_is_as_expected_and_all_conditions_
 async def test_nothing_is_told_of_a_change_that_must_not_be(user_id: UUID) -> None:
     with pytest.raises(IntegrityError):
         await change_if(naming("connection 1"), [is_active(user_id)], [an_event(), an_entry()], channel="test")
+
+    assert await names() == ["Connection 0", "Connection 1"]
+    assert (await models.ConnectionEvent.all().count(), await models.AuditEntry.all().count()) == (0, 0)
+
+
+async def test_within_a_transaction_it_is_part_of_that(user_id: UUID) -> None:
+    async with transaction():
+        await change_held(naming("Main"), [an_event(), an_entry()], channel="test")
+    with pytest.raises(ZeroDivisionError):
+        async with transaction():
+            await change_held(naming("Other", former="Main"), [an_event()], channel="test")
+            raise ZeroDivisionError
+
+    assert await names() == ["Main", "Connection 1"]
+    assert (await models.ConnectionEvent.all().count(), await models.AuditEntry.all().count()) == (1, 1)
+
+
+@pytest.mark.parametrize(("name", "former", "error"), [("connection 1", "Connection 0", IntegrityError), ("Main", "Other", RuntimeError)])
+async def test_within_a_transaction_nothing_is_left_of_what_cannot_be_done(
+    user_id: UUID, name: str, former: str, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        async with transaction():
+            await change_held(naming(name, former=former), [an_event(), an_entry()], channel="test")
 
     assert await names() == ["Connection 0", "Connection 1"]
     assert (await models.ConnectionEvent.all().count(), await models.AuditEntry.all().count()) == (0, 0)
