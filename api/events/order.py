@@ -7,7 +7,7 @@ transaction that wrote them, and read only once no older transaction is still op
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import models
 from models.database import Database, instance, rows
@@ -27,9 +27,8 @@ SELECT (pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1) AS writer, CO
 """
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class EventPosition:
-    """Where an event stands in the order of commits."""
+class EventPosition(NamedTuple):
+    """Where an event stands in the order of commits. A tuple, because those of thousands are compared at each event."""
 
     transaction: int
     id: int

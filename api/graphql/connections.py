@@ -1,7 +1,6 @@
 """Connections, as they are read."""
 
 from collections.abc import Sequence
-from dataclasses import astuple
 from datetime import datetime
 from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -174,7 +173,7 @@ class Connection:
         else:
             feed, before = info.context.patchbay.feed, EventPosition(*position)
             found, has_next = await feed.history(info.context.actor, self.row.id, first=length, before=before)
-        cursor = cursors.write(astuple(found[-1].position)) if found else None
+        cursor = cursors.write(tuple(found[-1].position)) if found else None
         nodes = [ConnectionEvent.of(placed, info) for placed in found]
         return page_of(nodes, cursor=cursor, has_next=has_next, count=count)
 
