@@ -5,39 +5,19 @@ position from which to go on alone, and so holds up nobody.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Set
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable
 from dataclasses import dataclass
-from typing import Protocol
-from uuid import UUID
 
 from api.access import Actor
 from api.clock import Clock
 from api.events.order import EventPosition, PlacedEvent
-from api.events.seeing import Standing, standing_of_each
 from api.events.selection import EventSelection
+from api.events.waiting import Answer, Waiting
 
 # So many are written to before anybody else has a turn.
 _IN_ONE_GO = 100
 
-
 Events = AsyncIterator[PlacedEvent]
-
-
-class Answer(Protocol):
-    """What an event is answered with, and for whom else that is the answer, too."""
-
-    @property
-    def payload(self) -> bytes: ...
-
-    @property
-    def is_personal(self) -> bool:
-        """Whether it is nobody else's, whoever they are."""
-
-    @property
-    def folder_ids(self) -> set[UUID]:
-        """What somebody may do there decides whether it is theirs."""
-
-    def is_for(self, viewer: Standing) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,38 +102,11 @@ class Audience:
 
     async def _answers(self, placed: PlacedEvent, actors: Collection[Actor]) -> AsyncIterator[tuple[bytes, list[Actor]]]:
         """Each answer, with those whose it is. Who may not see the event, or may not ask any more, is with none."""
-        event = placed.event
-        places = {place for place in (event.folder_id, event.previous_folder_id) if place is not None}
-        left = list(actors)
-        # One who sees it is enough to begin with: the others are asked about once that one's answer is made.
-        standings = await self._who_see(places, left[:1])
-        is_narrowed = not standings
-        if is_narrowed:
-            standings = await self._who_see(places, left[1:])
-            left = list(standings)
-        while left:
-            first, *left = left
-            # Who waited for others' answers is asked about again: what they were may be over.
-            standing = standings.get(first) or (await self._who_see(places, [first])).get(first)
-            if standing is None:
-                continue
+        waiting = Waiting(placed.event, actors, self._clock)
+        while (found := await waiting.next()) is not None:
+            first, standing = found
             answer = await self._answer(placed, standing.actor)
-            if answer.is_personal and is_narrowed:
-                standings = {}
-            else:
-                # Not as of before it was made: it may tell of what came after they lost sight of it.
-                standings = await self._who_see(places, left, answer.folder_ids)
-                left, is_narrowed = list(standings), True
-            alike = {actor for actor, standing in standings.items() if answer.is_for(standing)}
-            yield answer.payload, [first, *alike]
-            left = [actor for actor in left if actor not in alike]
-
-    async def _who_see(self, places: Set[UUID], actors: Collection[Actor], beside: Set[UUID] = frozenset()) -> dict[Actor, Standing]:
-        """Those who see one of these places, with what they may do there, and beside."""
-        if not actors:
-            return {}
-        standings = await standing_of_each(actors, places | beside, self._clock())
-        return {actor: standing for actor, standing in standings.items() if places & standing.allowed.keys()}
+            yield answer.payload, [first, *await waiting.take(answer)]
 
     async def _write(self, payload: bytes, members: list[Member]) -> None:
         for number, member in enumerate(members, start=1):

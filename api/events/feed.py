@@ -15,8 +15,8 @@ from api.errors import InvalidInput, StreamLagged
 from api.events.audience import Audience, Delivery
 from api.events.audiences import Audiences
 from api.events.log import CHANNEL
-from api.events.order import EventOrder, EventPosition, PlacedEvent, placed_event
-from api.events.seeing import standing_of_each
+from api.events.order import EventOrder, EventPosition, PlacedEvent, ShownEvent, placed_event
+from api.events.seeing import who_see
 from api.events.selection import EventSelection
 from api.events.subscriber import Subscriber
 from api.events.wakeup import Wakeup, wait
@@ -88,7 +88,7 @@ class EventFeed:
 
     async def watch(
         self, actor: Actor, selection: EventSelection, *, after: EventPosition | None, delivery: Delivery | None = None
-    ) -> AsyncGenerator[PlacedEvent, None]:
+    ) -> AsyncGenerator[ShownEvent, None]:
         """Every event that the actor may see when it is delivered: in order, none missed, none twice.
 
         Without `after` the stream begins now. It ends once the actor is deactivated, or their API token or session is no longer good.
@@ -108,8 +108,8 @@ class EventFeed:
                     async for placed in events:
                         if subscriber.has_ended:
                             return
-                        if await self._shows(actor, selection, placed.event):
-                            yield placed
+                        if (viewer := await self._viewer(actor, selection, placed.event)) is not None:
+                            yield ShownEvent(placed.position, placed.event, viewer)
 
     @asynccontextmanager
     async def _events(self, position: EventPosition) -> AsyncIterator[AsyncIterator[PlacedEvent]]:
@@ -189,13 +189,10 @@ class EventFeed:
         places = await rows(_PLACES.format(ids=_marks(connection_ids, start=1)), connection_ids, folder_id=UUID)
         return list(await self._access.permissions(actor, [place["folder_id"] for place in places]))
 
-    async def _shows(self, actor: Actor, selection: EventSelection, event: models.ConnectionEvent) -> bool:
-        if not selection.includes(event):
-            return False
-        # Who sees only the folder that a connection left learns that it went, and not where to.
-        places = [place for place in (event.folder_id, event.previous_folder_id) if place is not None]
-        standings = await standing_of_each([actor], places, self._clock())
-        return any(standing.allowed for standing in standings.values())
+    async def _viewer(self, actor: Actor, selection: EventSelection, event: models.ConnectionEvent) -> Actor | None:
+        """What is left of the actor by now, if they are to be shown this."""
+        seen = await who_see(event, [actor], self._clock()) if selection.includes(event) else {}
+        return seen[actor].actor if seen else None
 
     @contextmanager
     def _joined(self, subscriber: Subscriber) -> Iterator[Subscriber]:

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import models
+from api.access import Actor
 from models.database import Database, instance, rows
 
 _BATCH = 500
@@ -38,6 +39,13 @@ class EventPosition(NamedTuple):
 class PlacedEvent:
     position: EventPosition
     event: models.ConnectionEvent
+
+
+@dataclass(frozen=True, slots=True)
+class ShownEvent(PlacedEvent):
+    """An event that somebody is shown. `viewer`: what is left of them since they were recognised."""
+
+    viewer: Actor
 
 
 class EventOrder:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
+import models
 from api.access import STILL_GOOD, Actor, Limits, about, known_by
 from models import Permission
 from models.database import records
@@ -60,6 +61,18 @@ async def standing_of_each(actors: Collection[Actor], folder_ids: Collection[UUI
     known = known_by({(kind, id) for kind, id, _ in facts}, actors, now)
     folders = {id: str(id) for id in folder_ids}
     return {actor: _standing(actor, folders, facts) for actor in known}
+
+
+async def who_see(
+    event: models.ConnectionEvent, actors: Collection[Actor], now: datetime, beside: Collection[UUID] = ()
+) -> dict[Actor, Standing]:
+    """Those who see an event by now, with what they may do in its folders, and beside."""
+    if not actors:
+        return {}
+    # Who sees only the folder that a connection left learns that it went, and not where to.
+    places = {place for place in (event.folder_id, event.previous_folder_id) if place is not None}
+    standings = await standing_of_each(actors, {*places, *beside}, now)
+    return {actor: standing for actor, standing in standings.items() if places & standing.allowed.keys()}
 
 
 def _standing(actor: Actor, folders: Mapping[UUID, str], facts: _Facts) -> Standing:

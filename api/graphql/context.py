@@ -42,9 +42,9 @@ class Context:
 
     async def _watch(self, selection: EventSelection, after: EventPosition | None) -> AsyncIterator[PlacedEvent]:
         async with aclosing(self.patchbay.feed.watch(self.actor, selection, after=after)) as events:
-            async for placed in events:
-                if await self.viewer.look_again():
-                    yield placed
+            async for shown in events:
+                self.viewer.be(shown.viewer)
+                yield shown
 
 
 Info = strawberry.Info[Context, None]

@@ -131,10 +131,8 @@ async def answers(
     delivery = _delivery(document, patchbay, wanted.selection, write)
     try:
         async with aclosing(patchbay.feed.watch(actor, wanted.selection, after=wanted.after, delivery=delivery)) as events:
-            async for placed in events:
-                # What they may do by now, which is less than when they began, where they were an administrator.
-                if (known := await patchbay.access.as_known(actor)) is not None:
-                    yield await _answer(document, patchbay, placed, known)
+            async for shown in events:
+                yield await _answer(document, patchbay, shown, shown.viewer)
     # Said as the operation says whatever its events end with.
     except Exception as error:
         async for answer in document.answers(Context(patchbay, actor, events=_Failing(error))):

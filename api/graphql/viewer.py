@@ -53,10 +53,14 @@ class Viewer:
         self.facts = Facts()
 
     async def look_again(self) -> bool:
-        """Be what is left of them since they came: an administrator may be one no more. False where they may not ask any more."""
+        """Be what is left of them since they came. False where they may not ask any more."""
         known = await self._access.as_known(self._actor)
-        self._actor = known or self._actor
+        self.be(known or self._actor)
         return known is not None
+
+    def be(self, actor: Actor) -> None:
+        """Be what is left of them since they came: an administrator may be one no more."""
+        self._actor = actor
 
     @property
     def actor(self) -> Actor:

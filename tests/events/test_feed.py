@@ -13,9 +13,10 @@ import pytest
 import models
 from api.access import Actor
 from api.errors import InvalidInput, StreamLagged
-from api.events.audience import Answer, Delivery
+from api.events.audience import Delivery
 from api.events.order import EventPosition, PlacedEvent
 from api.events.selection import EventSelection
+from api.events.waiting import Answer
 from models import ConnectionEventType, ConnectionStatus, FolderKind, Permission, fold
 from models.database import transaction
 from models.notices import notify
