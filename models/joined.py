@@ -41,8 +41,8 @@ class Joined:
         for name, table in self._places.items():
             found[name] = table.model_of(row[start : start + len(table)])
             start += len(table)
-        # Not strict: a row that was read alike has one column more.
-        return found | dict(zip(self._others, row[start:], strict=False)) if self._others else found
+        # A row that was read alike has one column more.
+        return found | dict(zip(self._others, row[start : start + len(self._others)], strict=True)) if self._others else found
 
     # Once the models know each other, which is later than this is made.
     @cached_property

@@ -50,7 +50,7 @@ _OF_ONE_FOLDER = """{beginning}
 SELECT {columns} FROM connection AS listed JOIN folder ON folder.id = listed.folder_id
 WHERE listed.folder_id = {folder}{inside}{conditions} ORDER BY {listed_order} LIMIT {most}
 """
-_IS_SEEN = " AND {folder} IN (SELECT seen.id FROM seen)"
+_AND_SEEN = " AND {folder} IN (SELECT seen.id FROM seen)"
 # Only where it is one folder that is seen.
 _AND_SOLE = ", sole(id) AS (SELECT max(id) FROM (SELECT id FROM seen LIMIT 2) HAVING count(*) = 1)"
 _SOLE = "(SELECT sole.id FROM sole)"
@@ -145,7 +145,7 @@ class _Shape:
         parts, states = self._parts(place)
         folder = next(place) if self.is_of_folder else None
         if folder is not None and not self.has_statuses:
-            return self._of_one_folder(parts, self.seen, folder, _IS_SEEN.format(folder=folder))
+            return self._of_one_folder(parts, self.seen, folder, _AND_SEEN.format(folder=folder))
         column, direction = self.order.column, self._direction
         return (_ON_SQLITE if self.dialect == "sqlite" else _ON_POSTGRESQL).format(
             **parts,

@@ -130,9 +130,10 @@ class Saving:
 
     async def _save_unchanged(self, some: Sequence[Renewed]) -> dict[int, _Outcome]:
         """Those of whose connections nothing else is to be written than that they were renewed."""
-        now, usual = self._clock(), [renewed for renewed in some if _is_usual(renewed)]
-        if not usual or not is_postgresql():
+        usual = [renewed for renewed in some if _is_usual(renewed)] if is_postgresql() else []
+        if not usual:
             return {}
+        now = self._clock()
         replaced = await replace_unchanged([self._replacement(renewed, now) for renewed in usual], now)
         return {id(renewed): _Outcome.SAVED for renewed in usual if renewed.connection_id in replaced}
 

@@ -62,6 +62,7 @@ class Alike:
         outcome: TimeoutError | None = None
         try:
             async with self._lend() as connection:
+                # All who ask in this turn of the loop have asked by then.
                 await asyncio.sleep(0)
                 self._close(query, gathered)
                 # Whoever was cancelled meanwhile wants nothing any more.
@@ -71,6 +72,7 @@ class Alike:
                     _answer(asked, rows)
         except TimeoutError as error:
             outcome = error
+        # Whatever it was may be one's alone: each asks again by itself, and hears of what is wrong with theirs.
         except Exception:
             if len(gathered) == 1:
                 raise
