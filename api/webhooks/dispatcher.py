@@ -55,6 +55,7 @@ class WebhookDispatcher:
         self._clock = clock
         self._places = Places()
         self._attempts: set[asyncio.Task[None]] = set()
+        self._ended = 0
         # Of one tick at a time, so that two do not take the same places.
         self._turn = asyncio.Lock()
         self._wanted = asyncio.Event()
@@ -95,10 +96,14 @@ class WebhookDispatcher:
 
     async def settled(self) -> None:
         """Wait until no attempt is under way, nor one due that could be begun."""
-        await self.tick()
-        while self._attempts:
-            await asyncio.wait(self._attempts)
+        while True:
+            ended = self._ended
             await self.tick()
+            if self._attempts:
+                await asyncio.wait(self._attempts)
+            # One that ended while this looked may have had the place of another that is due.
+            elif ended == self._ended:
+                return
 
     async def _run(self) -> None:
         while True:
@@ -140,8 +145,12 @@ class WebhookDispatcher:
             self._places.take(webhook_id, url)
             attempt = self._tasks.create_task(self._attempt_safely(delivery, url))
             self._attempts.add(attempt)
-            attempt.add_done_callback(self._attempts.discard)
+            attempt.add_done_callback(self._end)
         return len(claimed)
+
+    def _end(self, attempt: asyncio.Task[None]) -> None:
+        self._attempts.discard(attempt)
+        self._ended += 1
 
     async def _attempt_safely(self, delivery: models.WebhookDelivery, url: str) -> None:
         with self._places.given_back(delivery.webhook_id, url):

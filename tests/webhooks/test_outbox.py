@@ -61,9 +61,10 @@ async def test_many_writers_at_once_lose_nothing_and_repeat_nothing(scene: Scene
             if number % 5 == 0:
                 raise ZeroDivisionError
 
-    await asyncio.gather(*(write(number) for number in range(60)), return_exceptions=True)
+    ends = await asyncio.gather(*(write(number) for number in range(60)), return_exceptions=True)
     await scene.settle()
 
+    assert [type(end) for end in ends if end is not None] == [ZeroDivisionError] * 12
     assert sorted(names(scene)) == sorted(committed)
 
 
