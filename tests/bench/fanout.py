@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 from uuid import UUID, uuid4
@@ -163,29 +163,40 @@ async def _measured(here: Ground, sides: Sequence[Side], subscribers: int, optio
             # Forth and back, so that none is always the first.
             for stand in stands if number % 2 == 0 else reversed(stands):
                 found[stand.side].append(await stand.turn(Turn(options.seconds)))
-        # At the end, because whoever does not read is left after a while.
-        await stands[0].turn(Turn(_FILLING_SECONDS, _FILLING, stalled=subscribers // 10))
-        found["stalled"] = [await stands[0].turn(Turn(options.seconds)) for _ in range(options.rounds)]
         rows = [_row(here, stand.side, stand, subscribers, found) for stand in stands]
-        return [*rows, _row(here, "stalled", stands[0], subscribers, found)]
+        # At the end, because whoever does not read is left after a while. The others are compared with how they fared just before.
+        fared: dict[Side, list[Figures]] = {"patchbay": [await stands[0].turn(Turn(options.seconds)) for _ in range(options.rounds)]}
+        await stands[0].turn(Turn(_FILLING_SECONDS, _FILLING, stalled=subscribers // 10))
+        fared["stalled"] = [await stands[0].turn(Turn(options.seconds)) for _ in range(options.rounds)]
+        return [*rows, _row(here, "stalled", stands[0], subscribers, fared)]
 
 
 @asynccontextmanager
 async def _stand(side: Side, here: Ground, watched: Watched, subscribers: int, node: Path | None) -> AsyncIterator[Stand]:
     port = free_port()
     environment = here.environment | {"PATCHBAY_PORT": str(port)}
+    audience = _audience(side, port, here, watched, subscribers)
     async with serving(_command(side, port, node), port, here, environment, side=side) as server:
-        command = (sys.executable, "-m", "tests.bench.audience")
-        pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
-        try:
+        # With the first one a server loads what it needs for any: that is nobody's share.
+        async with _hall() as process:
+            await Stand(side, server, process).fill(replace(audience, subscribers=1))
+        async with _hall() as process:
             stand = Stand(side, server, process)
-            await stand.fill(_audience(side, port, here, watched, subscribers))
+            await stand.fill(audience)
             yield stand
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
+
+
+@asynccontextmanager
+async def _hall() -> AsyncIterator[asyncio.subprocess.Process]:
+    """A process for an audience."""
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.bench.audience", stdin=pipe, stdout=pipe)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
 
 
 def _command(side: Side, port: int, node: Path | None) -> list[str]:
