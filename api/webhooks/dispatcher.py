@@ -55,6 +55,7 @@ class WebhookDispatcher:
         self._clock = clock
         self._places = Places()
         self._attempts: set[asyncio.Task[None]] = set()
+        # How many have ended so far.
         self._ended = 0
         # Of one tick at a time, so that two do not take the same places.
         self._turn = asyncio.Lock()
